@@ -66,6 +66,7 @@ from policies.rl.td3 import td3_target
 from robots.errors import BadArgumentError
 
 BATCH_TICKS = 4096  # of a batch's trials together; the authors' code has 2000
+CRITIC_BATCH = 512  # transitions in a batch of the critics, as of soft actor-critic
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class MetaGenRlConfig(MethodConfig):
 
     hidden: LayerWidths = (32, 32)  # layer widths of the policy; original 3 × 350
     objective_units: Width = 32  # units of the objective's LSTM and layers (original)
-    inner_lr: Positive = 1.0  # step size of the policy; original 1e-3, of thousands of steps
+    inner_lr: Positive = 0.1  # step size of the policy; original 1e-3, of thousands of steps
     inner_steps: Count = 1  # steps after an episode
     exploration_std: Positive = 0.5  # std of the actions' noise; original 0.1, of more episodes
     critic_hidden: LayerWidths = (64, 64)  # layer widths of the critics; original 3 × 350
@@ -83,20 +84,14 @@ class MetaGenRlConfig(MethodConfig):
     critic_lr: Positive = 3e-3  # learning rate of the critics; original 1e-3
     gamma: Discount = 0.95  # discount of a tick; original 0.99, for longer episodes
     tau: PositiveShare = 0.01  # step of the target critics; original 0.005
-    max_grad_norm: Positive = (
-        1.0  # norm that the gradients of policy and α are clipped to (original)
-    )
+    max_grad_norm: Positive = 1.0  # norm that gradients of policy and α are clipped to (original)
     meta_batch: Count = 64  # tasks in a batch, each with its whole trial
     critic_steps: Count = 4  # steps of the critics after each one of the objective; original 2
     batch_per_task: Count = 8  # transitions of each task in a batch of the critics
-    gradient_steps: LargeCount = 32  # gradient steps per iteration
+    gradient_steps: LargeCount = 16  # gradient steps per iteration
     buffer_tasks: LargeCount = 2048  # tasks in the replay
     schedule: CollectionSchedule = CollectionSchedule(
-        meta_batch=64,
-        episodes_per_trial=3,
-        random_trials=2,
-        iterations=60,
-        overlap=True,
+        meta_batch=64, episodes_per_trial=3, random_trials=2, iterations=40, overlap=True
     )
 
     def __post_init__(self) -> None:
@@ -108,15 +103,21 @@ class MetaGenRlConfig(MethodConfig):
                 f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
             )
 
+    @property
+    def optimizer_steps(self) -> int:
+        """Of the objective and of the critics, per iteration."""
+        return self.gradient_steps * (1 + self.critic_steps)
+
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:
         """Discount, schedule, replay and the tasks of a batch follow from horizon and episodes."""
         steps = OFF_POLICY_STEPS
         schedule = derive_schedule(problem, steps, random_trials=1, min_episodes=2, overlap=True)
-        trial_ticks = schedule.episodes_per_trial * problem.horizon
+        meta_batch = max(1, BATCH_TICKS // (schedule.episodes_per_trial * problem.horizon))
         return cls(
             gamma=derive_discount(problem),
-            meta_batch=max(1, BATCH_TICKS // trial_ticks),
+            meta_batch=meta_batch,
+            batch_per_task=max(1, CRITIC_BATCH // meta_batch),
             buffer_tasks=derive_buffer_tasks(problem, schedule),
             schedule=schedule,
         )

@@ -237,19 +237,21 @@ def test_what_the_values_and_the_critics_loss_train() -> None:
 def weights(method: MetaGenRl) -> dict[str, Tensor]:
     """The parameters of every network, as they are now."""
     nets = {"net": method.net, "critic": method.critic, "target": method.target_critic}
-    return {name: nn.utils.parameters_to_vector(net.parameters()) for name, net in nets.items()}
+    return {
+        name: nn.utils.parameters_to_vector(net.parameters()).detach() for name, net in nets.items()
+    }
 
 
 def test_a_step_makes_adapted_policies_better_by_the_critics() -> None:
     """On the same trials, by critics that stand still while objective and policy learn."""
     method = trained(critic_lr=1e-12, lr=1e-9, objective_lr=1e-3, tau=1e-12)
     ticks, task = stored(method, recorded(method)[0])
-    before = method.values(method.thetas(ticks), ticks, task)
+    before = method.values(method.thetas(ticks), ticks, task).detach()
     old = weights(method)
     method.replay.add(recorded(method)[0])
-    for _ in range(30):
+    for _ in range(15):
         method.step()
-    after = method.values(method.thetas(ticks), ticks, task)
+    after = method.values(method.thetas(ticks), ticks, task).detach()
     assert after[-1] > before[-1] + 1e-3
     assert after[0] == pytest.approx(before[0].item(), abs=1e-4)
     new = weights(method)
@@ -466,6 +468,6 @@ def test_noise_is_for_exploring_alone() -> None:
     assert noise.std() == pytest.approx(0.3, abs=0.03)
 
 
-def test_the_first_policy_of_one_episode_never_adapts_and_is_refused() -> None:
+def test_a_trial_of_one_episode_is_refused() -> None:
     with pytest.raises(BadArgumentError, match="at least 2 episodes"):
         make(schedule=CollectionSchedule(meta_batch=4, episodes_per_trial=1))
