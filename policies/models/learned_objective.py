@@ -3,7 +3,8 @@
 It reads an episode: the actions taken, what the policy would do now in the same states, rewards,
 value estimates and the ends of the episode. Its gradient with respect to what the policy would do
 says how the policy is to change. An LSTM reads the episode backward, so that the term of a step
-depends on what came of it, and not on what came before.
+depends on what came of it, and not on what came before (but for the values, see
+``estimated_outcomes``, which are fitted to the whole episode).
 
 All components of an action are read by the same network and their features are averaged; the
 observation is not read. So the same weights apply to any size of observation and action.
@@ -102,8 +103,9 @@ class SquareMlp(nn.Module):
         """Outputs (..., k) of inputs (..., i)."""
         *hidden, last = self.layers
         for layer in hidden:
-            positive, squared = layer(x).chunk(2, -1)
-            x = torch.cat([positive.relu(), squared.square()], -1)
+            units = layer(x)
+            half = units.shape[-1] // 2
+            x = torch.cat([units[..., :half].relu(), units[..., half:].square()], -1)
             if self.normalize:
                 x = nn.functional.layer_norm(x, x.shape[-1:])
         output: Tensor = last(x)
