@@ -28,6 +28,7 @@ METHODS = Registry(
         "emaml": "policies.methods.emaml:Emaml",
         "maesn": "policies.methods.maesn:Maesn",
         "viable": "policies.methods.viable:Viable",
+        "metagenrl": "policies.methods.metagenrl:MetaGenRl",
         "hierarchical": "policies.methods.hierarchical:Hierarchical",
         "distill": "policies.methods.distill:Distill",
         "rma": "policies.methods.rma:Rma",

@@ -1,6 +1,7 @@
 """Random batches of stored transitions, by task, sampled without a Python loop."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -173,6 +174,22 @@ def random_ticks(exists: Tensor, size: int, generator: torch.Generator) -> tuple
     share = uniform((segments, size), generator)
     ticks = (share * exists.sum(0)[:, None]).long()
     return ticks, torch.arange(segments, device=exists.device)[:, None].expand(-1, size)
+
+
+def split_episodes(ticks: Transition, horizon: int) -> list[Transition]:
+    """The episodes (H, n, ...) of trials (L, n, ...) whose valid ticks come first, in time order.
+
+    The valid ticks of each episode come first, too.
+    """
+    number = (ticks.begins & ticks.valid).cumsum(0)  # of each tick's episode, from 1
+    worlds = torch.arange(number.shape[1], device=number.device)
+    episodes = []
+    for e in range(len(number) // horizon):
+        own = ticks.valid & (number == e + 1)
+        order = (~own).int().argsort(dim=0, stable=True)[:horizon]
+        episode = ticks[order, worlds]
+        episodes.append(replace(episode, valid=own[order, worlds]))
+    return episodes
 
 
 class LearnsFromReplay(ABC):

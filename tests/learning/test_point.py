@@ -99,6 +99,7 @@ LEARNERS = [
     ("maesn", 20),
     ("viable", 40),
     ("hierarchical", 30),
+    ("metagenrl", 12),
 ]
 
 
