@@ -21,6 +21,7 @@ from torch import Tensor
 
 from policies.belief import map_tensors, where
 from policies.method import Problem, Transition, TrialBatch
+from policies.nn.adam import Adam
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, LargeCount, Positive
@@ -126,7 +127,7 @@ class Finetune(SavedState, LearnsFromReplay):
         nets = map_tensors(_trainable_copy, belief.nets)
         # PyTorch has a fused Adam for these devices only
         fused = self.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(nets.trained, lr=c.tuning_lr, fused=fused)
+        optimizer = Adam(nets.trained, lr=c.tuning_lr, fused=fused)
         for _ in range(c.steps):
             optimizer.zero_grad()
             with torch.enable_grad():

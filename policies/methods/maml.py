@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.nn.adam import Adam
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
@@ -122,7 +123,7 @@ class Maml(SavedState):
         step_sizes = torch.full_like(theta, config.inner_lr)
         self.net = nn.ParameterDict({"theta": theta, "inner_lr": step_sizes})
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> MamlBelief:
         """The meta-learned parameters for every task."""

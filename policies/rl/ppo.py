@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_schedule, derive_trial_discount
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
+from policies.nn.adam import Adam
 from policies.nn.hypernetwork import mlp_or_hyper
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
@@ -223,7 +224,7 @@ class PpoLearner(SavedState):
         self.config = config
         self.generator = generator
         self.net = ActorCritic(encoder, features, actions, config, generator, hyper)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def learn(self, ticks: Transition) -> dict[str, float]:
         """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from policies.belief import map_tensors, where
 from policies.method import Transition
+from policies.nn.adam import Adam
 from policies.nn.noise import standard_normal, uniform
 from policies.ranges import Count, NonNegative, Positive
 from policies.rl import stacked_sac
@@ -103,7 +104,7 @@ class Tuning:
         penalty = c.proximal * (1 - normalized_sample_size(weights))
         # PyTorch has a fused Adam for these devices only
         fused = count.device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(nets.trained, lr=c.lr, fused=fused)
+        optimizer = Adam(nets.trained, lr=c.lr, fused=fused)
         for i, share in enumerate(draws.share):
             if i < c.own_steps:
                 batch = _own_batch(own, count, share)
