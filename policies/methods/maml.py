@@ -7,11 +7,11 @@ derivative of the gradient itself (MAML), or with the gradient as a constant (FO
 are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
-ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
-log π(action) · advantage has a wrong second derivative: it lacks the outer product of the score,
-∇log π · ∇log πᵀ, which describes how the step changes later data. Products of scores of
-different ticks are left out, as in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of
-DiCE (Foerster et al. 2018), which has them, varies far more.
+ProMP (Rothfuss et al. 2019, low-variance curvature). Its gradient is MAML's, but MAML's log
+π(action) · advantage has a wrong second derivative: it lacks the outer product of the score, ∇log π
+· ∇log πᵀ, how the step changes later data. Products of scores of different ticks are left out, as
+in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of DiCE (Foerster et al. 2018), which
+has them, varies far more.
 Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
 """
 

@@ -1,8 +1,7 @@
 """Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
 The functions are shared with methods that have their own training loop; ``PpoLearner`` is the loop
-for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a action,
-k features.
+for a policy over features of a trial's ticks. Axes: L ticks, n worlds, a action, k features.
 """
 
 from collections.abc import Iterator
