@@ -1,17 +1,17 @@
 """MAML (Finn et al. 2017): policy parameters that adapt by one policy-gradient step on an episode.
 
 Every task has its own parameters. After an episode they take one step along the policy gradient of
-that episode. The next episode gives new data for the outer objective of that step. The outer
-objective is PPO's on the episodes after a step, differentiated through the steps: with the
-derivative of the gradient itself (MAML), or with the gradient as a constant (FOMAML). Step sizes
-are learned, one per parameter (Meta-SGD, Li et al. 2017).
+that episode. The outer objective is PPO's on the episodes after a step, which are new data,
+differentiated through the steps: with the derivative of the gradient itself (MAML), or with the
+gradient as a constant (FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al.
+2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
-ProMP (Rothfuss et al. 2019, low-variance curvature). Its gradient is MAML's, but MAML's log
-π(action) · advantage has a wrong second derivative: it lacks the outer product of the score, ∇log π
-· ∇log πᵀ, how the step changes later data. Products of scores of different ticks are left out, as
-in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of DiCE (Foerster et al. 2018), which
-has them, varies far more.
+ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
+log π(action) · advantage has a wrong second derivative: it lacks the outer product of the score,
+∇log π · ∇log πᵀ, which describes how the step changes later data. Products of scores of
+different ticks are left out, as in ProMP; they vanish with ``inner_gamma`` 0, and the estimate of
+DiCE (Foerster et al. 2018), which has them, varies far more.
 Axes: E episodes, H steps, n worlds, o observation, a action, P parameters of a policy.
 """
 
