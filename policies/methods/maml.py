@@ -2,9 +2,8 @@
 
 Every task has its own parameters. After an episode they take one step along the policy gradient of
 that episode. The outer objective is PPO's on the episodes after a step, which are new data,
-differentiated through the steps: with the derivative of the gradient itself (MAML), or with the
-gradient as a constant (FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al.
-2017).
+differentiated through the steps: with the derivative of the gradient itself (MAML), or with it as a
+constant (FOMAML). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
 ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
