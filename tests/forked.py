@@ -1,8 +1,7 @@
 """Runs Python programs in forks of a process that has imported PyTorch.
 
-That, with the compiler that every optimizer imports, takes three seconds of each process that
-trains. A fork has them at once. It has nothing of Pliant: it imports that itself, from the folders
-that it is given, as a new process would.
+That takes a second of each process. A fork has it at once. It has nothing of Pliant: it imports
+that itself, from the folders that it is given, as a new process would.
 """
 
 import importlib
@@ -69,7 +68,7 @@ class Forks:
 
 def serve() -> None:
     """Fork for each request, a line on standard input; answer with the exit status."""
-    importlib.import_module("torch._dynamo")
+    importlib.import_module("torch")
     del sys.path[0]  # the folder of this file
     for line in sys.stdin:
         child = os.fork()

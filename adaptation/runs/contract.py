@@ -71,7 +71,7 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: dict[str, Any]
     privileged_parameters: tuple[str, ...]  # task parameters it reads: none but for an oracle
     belief: dict[str, tuple[int, ...]]  # shape of each tensor, without the axis of worlds
-    examples: int
+    examples: int  # how many decisions are recorded, if a trial has as many
     sha256: str  # of the weights
     family_arm: str | None = None  # the arm's name the user gave; None: the family's own
     ranges: dict[str, tuple[float, ...]] = {}  # of tasks, where they are not the family's own

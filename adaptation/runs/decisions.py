@@ -8,7 +8,7 @@ from torch import Tensor
 from policies.belief import named_tensors, replace_tensors
 from policies.method import Method, TrialBatch
 
-EXAMPLES = 10
+EXAMPLES = 10  # at most
 # All lie within so many ticks, because the beliefs up to the last one are recomputed for every
 # checkpoint, which would otherwise take longer than the rest of it.
 OBSERVED_TICKS = 60
@@ -51,9 +51,12 @@ def record_decisions(method: Method[Any], trial: TrialBatch) -> list[Decision]:
 
 
 def _spread(valid: Tensor) -> list[int]:
-    """``EXAMPLES`` ticks of the first valid ones of (L,), evenly spread from the first one on."""
+    """Up to ``EXAMPLES`` of the first valid ticks of (L,), evenly spread from the first one on.
+
+    They are fewer where an episode is a single decision, which may take long to repeat.
+    """
     usable = valid.nonzero().flatten()[:OBSERVED_TICKS].tolist()
-    return [usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)]
+    return sorted({usable[i * len(usable) // EXAMPLES] for i in range(EXAMPLES)})
 
 
 @torch.no_grad()

@@ -24,6 +24,7 @@ from policies.method import Problem, Replans, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.models.predictor import TaskModel
+from policies.nn.adam import Adam
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import falling_share, minimize, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
@@ -87,7 +88,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         self.model = self.make_model()
         self.ema_model = self.make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.terminal_value = make_terminal_value(
             problem,
             config.terminal_value,

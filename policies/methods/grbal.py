@@ -18,6 +18,7 @@ from policies.logs import mean_logs
 from policies.method import Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 from policies.models.windows import episode_windows
+from policies.nn.adam import Adam
 from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
@@ -88,7 +89,7 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
             {"params": weights, "lr": config.lr},
             {"params": step_sizes, "lr": config.step_size_lr},
         ]
-        self.optimizer = torch.optim.Adam(groups)
+        self.optimizer = Adam(groups)
         self.terminal_value = make_terminal_value(
             problem,
             config.terminal_value,

@@ -54,6 +54,7 @@ from policies.method import (
 )
 from policies.methods.maml import Maml, MamlBelief, MamlConfig, OuterBatch
 from policies.models.own_beliefs import OwnBeliefs, with_noise
+from policies.nn.adam import Adam
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.noise import standard_normal
 from policies.nn.normalizer import RunningNormalizer
@@ -114,7 +115,7 @@ class Maesn(Maml, DrawsNoise[MaesnBelief], CollectsOtherwise):
         self.own_beliefs = OwnBeliefs(problem, config.own_hidden, config.latent_dim, self.generator)
         self.net.add_module("own_beliefs", self.own_beliefs)
         self.return_norm = RunningNormalizer(1, device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     @property
     def collector(self) -> "StartsAtOwnBeliefs":

@@ -1,10 +1,9 @@
 """MAML (Finn et al. 2017): policy parameters that adapt by one policy-gradient step on an episode.
 
 Every task has its own parameters. After an episode they take one step along the policy gradient of
-that episode. The next episode gives new data for the outer objective of that step. The outer
-objective is PPO's on the episodes after a step, differentiated through the steps: with the
-derivative of the gradient itself (MAML), or with the gradient as a constant (``fomaml``). Step
-sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
+that episode. The outer objective is PPO's on the episodes after a step, which are new data,
+differentiated through the steps: with the derivative of the gradient itself (MAML), or with it as a
+constant (``fomaml``). Step sizes are learned, one per parameter (Meta-SGD, Li et al. 2017).
 
 The inner objective is the mean of π(action) / π_acting(action) · advantage, the likelihood ratio of
 ProMP (Rothfuss et al. 2019, their low-variance curvature). Its gradient is MAML's, but MAML's
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
+from policies.nn.adam import Adam
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState, make_generator
@@ -122,7 +122,7 @@ class Maml(SavedState):
         step_sizes = torch.full_like(theta, config.inner_lr)
         self.net = nn.ParameterDict({"theta": theta, "inner_lr": step_sizes})
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> MamlBelief:
         """The meta-learned parameters for every task."""

@@ -54,6 +54,7 @@ from policies.method import (
 )
 from policies.models.learned_objective import LearnedObjective, estimated_outcomes
 from policies.models.task_scale import TaskScale
+from policies.nn.adam import Adam
 from policies.nn.batched_policy import BatchedPolicy
 from policies.nn.flat_mlp import FlatMlp
 from policies.nn.normalizer import RunningNormalizer
@@ -177,9 +178,9 @@ class MetaGenRl(SavedState, LearnsFromReplay):
             {"params": [self.theta], "lr": config.lr},
             {"params": self.objective.parameters(), "lr": config.objective_lr},
         ]
-        self.optimizer = torch.optim.Adam(groups, fused=True)
+        self.optimizer = Adam(groups, fused=True)
         critics = self.critic.parameters()
-        self.critic_optimizer = torch.optim.Adam(critics, lr=config.critic_lr, fused=True)
+        self.critic_optimizer = Adam(critics, lr=config.critic_lr, fused=True)
 
     def prior(self, n: int, task: Tensor | None = None) -> MetaGenRlBelief:
         """The learned first policy for every task."""

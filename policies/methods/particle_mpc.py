@@ -38,6 +38,7 @@ from policies.models.particles import (
     update,
 )
 from policies.models.task_dynamics import TaskDynamics, TaskDynamicsConfig
+from policies.nn.adam import Adam
 from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
@@ -131,7 +132,7 @@ class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBeli
         self.model = self._make_model()
         self.ema_model = self._make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.terminal_value = make_terminal_value(
             problem,
             config.terminal_value,

@@ -49,6 +49,7 @@ from policies.logs import mean_logs
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.rebal_dynamics import RebalDynamics
 from policies.models.windows import episode_windows
+from policies.nn.adam import Adam
 from policies.nn.memory import LstmState
 from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
@@ -139,7 +140,7 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
             config.embedding,
             self.generator,
         )
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.model.parameters(), lr=config.lr, fused=True)
         self.controller = MpcController(
             problem, config.planner, config.exploration_std, self.generator
         )

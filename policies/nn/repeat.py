@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from policies.logs import detached, mean_logs
+from policies.nn.adam import Adam
 
 Step = Callable[[], dict[str, Tensor]]  # one gradient step; returns scalars for the log
 
@@ -23,7 +24,7 @@ def repeatable_adam(groups: list[dict[str, Any]], device: torch.device) -> torch
         device: of the parameters.
     """
     on_gpu = device.type == "cuda"
-    return torch.optim.Adam(groups, fused=True, capturable=on_gpu)
+    return Adam(groups, fused=True, capturable=on_gpu)
 
 
 def minimize(optimizer: torch.optim.Optimizer, losses: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,8 +1,7 @@
 """Proximal policy optimization (Schulman et al. 2017) over whole trials.
 
 The functions are shared with methods that have their own training loop; ``PpoLearner`` is the loop
-for a policy over features of a trial's ticks. Axes: L ticks of a sequence, n worlds, a action,
-k features.
+for a policy over features of a trial's ticks. Axes: L ticks, n worlds, a action, k features.
 """
 
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from policies.config import ON_POLICY_STEPS, MethodConfig, derive_schedule, derive_trial_discount
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition
+from policies.nn.adam import Adam
 from policies.nn.hypernetwork import mlp_or_hyper
 from policies.nn.normalizer import RunningNormalizer
 from policies.nn.state import SavedState
@@ -223,7 +223,7 @@ class PpoLearner(SavedState):
         self.config = config
         self.generator = generator
         self.net = ActorCritic(encoder, features, actions, config, generator, hyper)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, fused=True)
+        self.optimizer = Adam(self.net.parameters(), lr=config.lr, fused=True)
 
     def learn(self, ticks: Transition) -> dict[str, float]:
         """Train on sequences (L, n, ...) for some epochs; returns means over the gradient steps."""

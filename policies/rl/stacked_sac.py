@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from policies.belief import map_tensors
 from policies.method import Transition
+from policies.nn.adam import Adam
 from policies.nn.flat_mlp import EPSILON, FlatMlp, split_layers
 from policies.nn.noise import standard_normal
 from policies.nn.squashed_gaussian import LOG_SQRT_2PI, MAX_LOG_STD, MIN_LOG_STD
@@ -45,7 +46,7 @@ def stack_sac(sac: Sac, n: int) -> StackedSac:
     )
 
 
-def begin_tuning(nets: StackedSac, lr: float) -> tuple[StackedSac, torch.optim.Adam]:
+def begin_tuning(nets: StackedSac, lr: float) -> tuple[StackedSac, Adam]:
     """A copy of networks that gradients can be computed for, and an optimizer of what is trained.
 
     Args:
@@ -59,7 +60,7 @@ def begin_tuning(nets: StackedSac, lr: float) -> tuple[StackedSac, torch.optim.A
     copies = map_tensors(trainable_copy, nets)
     device = copies.actor[0].device
     fused = device.type in ("cpu", "cuda")  # PyTorch has a fused Adam for these devices only
-    return copies, torch.optim.Adam(copies.trained, lr=lr, fused=fused)
+    return copies, Adam(copies.trained, lr=lr, fused=fused)
 
 
 def _layers(net: FlatMlp) -> list[Tensor]:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from adaptation.rollout import rollout
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.contract import describe
+from adaptation.runs.decisions import record_decisions
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
 from policies.belief import named_tensors
@@ -300,6 +301,11 @@ def test_ten_decisions_are_recorded_under_growing_beliefs(saved: Path) -> None:
     examples = archive.unpack(files[checkpoint.WEIGHTS], files[checkpoint.STATE])["examples"]
     assert len(examples) == 10
     assert [int(x["belief"]["/ticks"]) for x in examples] == list(range(10))
+
+
+def test_no_decision_of_a_short_trial_is_recorded_twice() -> None:
+    decisions = record_decisions(counter(), act(counter(), n=1, episodes=1))
+    assert [int(x["belief"]["/ticks"]) for x in decisions] == list(range(FAMILY.horizon))
 
 
 def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:

@@ -33,7 +33,10 @@ DRAWN = ("exploration_noise", "noise", "z")
 # Methods whose updates draw numbers: they agree only where both draw the same ones.
 UPDATE_BY_DRAWS = ("finetune", "mql", "sysid_mpc")
 # Settings of methods that would take long.
-SMALL = {
+SMALL: dict[str, Any] = {
+    "sac.hidden": (16, 16),
+    "dynamics.hidden": (16, 16),
+    "dynamics.ensemble_size": 2,
     "steps": 3,
     "tuning.own_steps": 2,
     "tuning.replay_steps": 2,

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,6 +37,7 @@ from policies.fields import declared_fields
 from policies.method import CollectionSchedule
 from policies.methods import METHODS
 from robots.errors import BadArgumentError, DamagedError, PliantError
+from sim.families import FAMILIES
 from sim.task_samplers.uniform import UniformTasks
 
 ITERATIONS = 7
@@ -423,6 +425,8 @@ SMALL = {
     "epochs": 1,
     "random_trials": 1,
     "schedule.meta_batch": 2,
+    "sac.hidden": (16, 16),
+    "dynamics.hidden": (16, 16),
     "steps": 2,  # of fine-tuning
     "tuning.own_steps": 1,
     "tuning.replay_steps": 1,
@@ -442,11 +446,18 @@ RESUMED: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in sorted(METHO
 RESUMED += [("blind", {"replay.sampling": "propensity"}), ("pearl", {"replay.sampling": "remind"})]
 
 
+@pytest.fixture
+def short_point() -> Iterator[None]:
+    """The point with short trials, in place of the point itself."""
+    with FAMILIES.temporarily("point", "short_point:ShortPoint"):
+        yield
+
+
 @pytest.mark.parametrize(("name", "choice"), RESUMED)
 def test_every_method_resumes_bit_for_bit(
-    tmp_path: Path, name: str, choice: dict[str, Any]
+    tmp_path: Path, name: str, choice: dict[str, Any], short_point: None
 ) -> None:
-    """On a real family: three iterations in one go, or one, a load, and two."""
+    """On a real family of short trials: three iterations in one go, or one, a load, and two."""
     settings = dict(choice)
     for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():

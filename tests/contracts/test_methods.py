@@ -91,6 +91,8 @@ def shortened(config: Any) -> Any:
             changes[f.name] = 1
         elif f.name == "horizon":
             changes[f.name] = 2
+        elif f.name == "reference_size":
+            changes[f.name] = 100
         elif is_dataclass(value):
             changes[f.name] = shortened(value)
     return replace(config, **changes)

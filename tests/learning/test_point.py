@@ -24,8 +24,10 @@ SMALL_NETWORKS = {"sac.hidden": [64, 64]}
 FEW_TASKS = {"schedule.meta_batch": 128}
 # Changes of the presets with which a method learns enough in less time, with each of three seeds.
 SMALLER: dict[str, dict[str, Any]] = {
+    "blind": {"hidden": [64, 64]},
     "pearl": SMALL_NETWORKS,
     "rma": {**SMALL_NETWORKS, "teacher_iterations": 16},
+    "distill": {**SMALL_NETWORKS, "teacher_iterations": 16},
     "rl2_transformer": FEW_TASKS,
     "snail": FEW_TASKS,
 }
@@ -93,7 +95,7 @@ LEARNERS = [
     ("varibad", 36),
     ("rl2_transformer", 20),
     ("snail", 18),
-    ("distill", 34),
+    ("distill", 28),
     ("caster", 20),
     ("mql", 30),
     ("maesn", 20),
