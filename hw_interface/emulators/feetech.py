@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hw_interface.drivers.feetech_calibration import read_calibration
+from hw_interface.drivers.feetech_registers import SERVO_MODELS, TORQUE_LIMIT_UNIT
 from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators import Physics
 from hw_interface.emulators.feetech_protocol import Parser
@@ -51,12 +52,16 @@ class FeetechEmulator(EmulatedBus[EmulatedSts]):
         wire = self.options.wire
         super().__init__(arm, physics, group, Parser(), calibration.baud, wire, clock)
 
-    def _targets(self) -> Array:
+    def _angles(self) -> Array:
         leaders = self.group.leaders
         sign = np.array([servo.wiring.sign for servo in leaders])
         velocity = np.array([servo.reference_velocity for servo in leaders])
         ahead: Array = self._lead * sign * velocity * TICK
-        return super()._targets() + ahead
+        return super()._angles() + ahead
 
     def _show(self, servo: EmulatedSts, position: float, velocity: float, torque: float) -> None:
         servo.measure(position, velocity, torque)
+
+    def _torque_bound(self, servo: EmulatedSts) -> float:
+        share = servo.get("torque_limit") * TORQUE_LIMIT_UNIT
+        return share * SERVO_MODELS[servo.wiring.model].stall_torque

@@ -38,4 +38,4 @@ def test_a_bar_is_placed_and_one_that_slips_out_stops_nothing() -> None:
 
 def test_a_driver_that_moves_no_gripper_is_refused() -> None:
     with pytest.raises(BadArgumentError, match="does not move the gripper franka_hand"):
-        ArmWorld(FAMILY, PANDA_HAND, "dynamixel")
+        ArmWorld(FAMILY, PANDA_HAND, "ros2")
