@@ -17,7 +17,7 @@ class Linkage(Protocol):
         ...
 
     def angle(self, position: float) -> float:
-        """The servo's angle, rad, at a position of the fingers, m; the nearest one if there is none."""
+        """The servo's angle, rad, at a position of the fingers, m; or the nearest one."""
         ...
 
     def ratio(self, angle: float) -> float:
@@ -32,8 +32,8 @@ class Linkage(Protocol):
 class Crank:
     """A crank pulls two fingers on a rail towards its axis, and pushes them away, by two rods.
 
-    Source of the geometry: Interbotix, interbotix_xs_modules, ``convert_angular_position_to_linear``
-    and its inverse. At angle 0 the crank is at right angles to the rail.
+    At angle 0 the crank is at right angles to the rail. Source of the geometry: Interbotix,
+    interbotix_xs_sdk, ``robot_convert_angular_position_to_linear`` and its inverse.
     """
 
     radius: float  # m, of the crank
@@ -60,6 +60,29 @@ class Crank:
         """The rod's extent along the rail, m."""
         across = self.radius * math.cos(angle)
         return math.sqrt(self.rod**2 - across**2)
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """Two jaws that open like scissors, from the angle 0 at which their tips touch.
+
+    Each tip is at ``radius`` from the hinge, and its position is half of the distance between them.
+    """
+
+    radius: float  # m
+
+    def position(self, angle: float) -> float:
+        """See ``Linkage``."""
+        return self.radius * math.sin(angle / 2)
+
+    def angle(self, position: float) -> float:
+        """See ``Linkage``."""
+        sine = position / self.radius
+        return 2 * math.asin(min(max(sine, -1.0), 1.0))
+
+    def ratio(self, angle: float) -> float:
+        """See ``Linkage``."""
+        return self.radius / 2 * math.cos(angle / 2)
 
 
 def largest_ratio(linkage: Linkage, closed: float, opened: float) -> float:

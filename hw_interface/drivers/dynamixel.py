@@ -66,9 +66,7 @@ class Dynamixel(ServoDriver):
     """A Driver. Torque stays on after ``stop`` and ``disconnect``, or the arm would fall."""
 
     Options = DynamixelOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=1 / 320, realtime=True, gripper=True
-    )
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True, gripper=True)
     max_round_trip: ClassVar[float] = capabilities.dt  # s, of a request and its answer
     goal_register = GOAL_POSITION
     torque_register = TORQUE
@@ -94,8 +92,8 @@ class Dynamixel(ServoDriver):
         super().__init__(arm, bus, servos, self.calibration.shadows)
         constants = [SERVO_MODELS[servo.model].torque_constant for servo in servos]
         self._torque_unit = CURRENT_UNIT * np.array(constants)  # N·m per unit of current
-        # in WATCHDOG_UNIT, of each joint's servo: a silent bus stops it when the last command is too
-        # old to follow. A gripper has none: the watchdog would end its grip.
+        # in WATCHDOG_UNIT, of each joint: a silent bus stops its servo when the last command is too
+        # old to follow. A gripper's is off: it would end the grip.
         watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
         self._watchdogs = [watchdog if joint in arm.tool_joints else 0 for joint in arm.joints]
         self._silence = watchdog * WATCHDOG_UNIT / 2  # s after which a watchdog may have tripped

@@ -66,9 +66,7 @@ class Feetech(ServoDriver):
     """A Driver. Torque stays on after ``stop`` and ``disconnect``, or the arm would fall."""
 
     Options = FeetechOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=1 / 200, realtime=True, gripper=True
-    )
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 200, realtime=True, gripper=True)
     max_round_trip: ClassVar[float] = capabilities.dt  # s, of a request and its answer
     goal_register = GOAL_POSITION
     torque_register = TORQUE

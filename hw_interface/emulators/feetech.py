@@ -49,6 +49,7 @@ class FeetechEmulator(EmulatedBus[EmulatedSts]):
         group = StsGroup(calibration, self.count_goal)
         # D over P: the simulated joints are damped by D, with or without a moving setpoint
         self._lead = arm.damping / arm.stiffness  # (j,) s
+        self._lead[len(arm.tool_joints) :] = 0.0  # a gripper's servo is stiffer
         wire = self.options.wire
         super().__init__(arm, physics, group, Parser(), calibration.baud, wire, clock)
 

@@ -1,10 +1,10 @@
 """Trossen Robotics ViperX-300 6DOF with its own gripper, two fingers on a bar.
 
 Travel and masses: Interbotix, vx300s.urdf.xacro, as in the URDF beside this file. Crank, speed and
-force: vx300s.yaml of interbotix_xsarm_control has the crank's radius of 22 mm, its rods of 36 mm and
-the firmware's velocity limit of 131 · 0.229 rev/min; by gripper.py of interbotix_xs_modules the servo holds about 900 mA
-for some seconds without an overload; an XM430-W350 has 4.1 N·m at 2.3 A and 12 V (Robotis,
-e-Manual). Numbers marked "ours" are our own choice.
+force: vx300s.yaml of interbotix_xsarm_control has the crank's radius of 22 mm, its rods of 36 mm,
+and the firmware's velocity limit of 131 · 0.229 rev/min; by gripper.py of interbotix_xs_modules the
+servo holds about 900 mA for some seconds without an overload; an XM430-W350 has 4.1 N·m at 2.3 A
+and 12 V (Robotis, e-Manual). Numbers marked "ours" are our own choice.
 """
 
 from dataclasses import replace
