@@ -15,10 +15,8 @@ What to know about the client (1.6):
 
 import contextlib
 import ctypes
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import dashboard_client
@@ -26,7 +24,8 @@ import numpy as np
 import rtde_control
 import rtde_receive
 
-from hw_interface.drivers.bounded import PRIORITY, Bounded, Streamer
+from hw_interface.drivers.bounded import Bounded, Streamer, realtime_threads
+from hw_interface.drivers.payload import Payload
 from hw_interface.drivers.ur_modes import RuntimeState
 from hw_interface.drivers.ur_ports import check_ports
 from robots.errors import BadArgumentError
@@ -39,6 +38,7 @@ ANSWER_PATIENCE = 5.0  # s, for a call that moves nothing
 CALL_PATIENCE = 0.05  # s, for a streamed target: longer than the latest tick measured (8 ms)
 CLOSE_PATIENCE = 3.0  # s, for all connections to close
 PROGRAM_PATIENCE = 5.0  # s, for a program to start or to end; the client's own value
+PAYLOAD_PATIENCE = 0.5  # s, for the measurements to have a new payload
 POLL = 2e-3  # s
 MEASUREMENT_POLL = 1e-4  # s
 STALE = 0.1  # s without a new measurement, after which the link counts as broken
@@ -60,25 +60,15 @@ VARIABLES = [  # RTDE outputs that the controller sends
 ]
 
 
-@contextmanager
-def realtime_threads() -> Iterator[None]:
-    """Threads started in this context run under SCHED_FIFO, if that is permitted."""
-    policy = os.sched_getscheduler(0)
-    parameters = os.sched_getparam(0)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, policy, parameters)
-
-
 class UrLink:
     """The client's connections: the dashboard, the measurements, and the program for commands."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, also: Sequence[str] = ()) -> None:
         """Connect to the dashboard and the measurements; nothing moves and no program runs.
+
+        Args:
+            address: of the controller.
+            also: further RTDE outputs that it shall send.
 
         Raises:
             OSError: the controller does not answer.
@@ -89,7 +79,7 @@ class UrLink:
         self.dashboard = dashboard_client.DashboardClient(address)
         Bounded(self.dashboard.connect, "open its dashboard").wait(ANSWER_PATIENCE)
         with realtime_threads():
-            measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, VARIABLES)
+            measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, [*VARIABLES, *also])
         self.measured = _keep(measured)
         self.is_lost = False  # never reset: a client that may be reconnecting is not used again
         self._is_closed = False
@@ -120,14 +110,16 @@ class UrLink:
         if self._is_closed:
             raise OSError(f"the link to {self.address} is closed")
 
-    def start_program(self, watchdog: float) -> None:
-        """Upload the client's program, and arm the controller's watchdog.
+    def start_program(self, watchdog: float, payload: Payload | None = None) -> None:
+        """Upload the client's program, tell it the payload, and arm the controller's watchdog.
 
         Args:
             watchdog: Hz; if commands arrive less often, the controller ends the program.
+            payload: at the flange; None: it stays as it is set.
 
         Raises:
-            RuntimeError: the program does not run, or the watchdog is not armed.
+            RuntimeError: the program does not run, does not take the payload, or the watchdog is
+                not armed.
             OSError: the controller does not answer, or the link was lost.
         """
         self.check_usable()
@@ -148,6 +140,8 @@ class UrLink:
 
         self._await_call(upload, "take a program")
         self._await_program(control)
+        if payload is not None:
+            self._set_payload(control, payload)
         armed: list[bool] = []
 
         def arm() -> None:
@@ -157,6 +151,22 @@ class UrLink:
         self._await_call(arm, "arm its watchdog")
         if armed != [True]:
             raise RuntimeError("the controller did not arm its watchdog")
+
+    def _set_payload(
+        self, control: rtde_control.RTDEControlInterface, payload: Payload
+    ) -> None:
+        def tell() -> None:
+            control.setPayload(payload.mass, list(payload.center))
+
+        self._await_call(tell, "take a payload")
+        deadline = time.monotonic() + PAYLOAD_PATIENCE
+        while True:
+            self.await_next()
+            try:
+                return payload.check_set(self.measured.getPayload(), self.measured.getPayloadCog())
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
 
     def _await_call(self, call: Callable[[], None], what: str) -> None:
         """Make a call into the client for commands; if it does not return, the link is lost.

@@ -23,11 +23,6 @@ from sim.scene_model import compile_scene
 WITH_GRIPPER = [name for name in ARMS if ARMS[name].gripper is not None]
 # axis along the fingers
 FORWARD = {"panda_hand": 2, "ur5e_2f85": 2, "viperx_gripper": 0, "so101_gripper": 2}
-    "panda_hand": 2,
-    "ur5e_2f85": 2,
-    "viperx_gripper": 0,
-    "so101_gripper": 2,
-}  # axis along the fingers
 # kg, of the gripper by the makers' numbers, and of the own tool in its place, with its frame
 WEIGHTS = {
     "panda_hand": (0.73, 0.2501),
