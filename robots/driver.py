@@ -25,8 +25,8 @@ class Capabilities:
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
     gripper: bool = False  # whether it moves the gripper of an arm that has one
-    # whether its controller is told the payload, by the option ``payload``: mass in kg, and center of
-    # mass x, y, z in m in the frame of the flange
+    # whether its controller is told the payload, by the option ``payload``: mass in kg, and center
+    # of mass x, y, z in m in the frame of the flange
     payload: bool = False
     torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
     # whether the arm's controller compensates gravity and load: a joint at rest is then at its

@@ -20,6 +20,7 @@ from adaptation.commands.arguments import (
     check_positive,
     check_seed,
     open_run,
+    parse_numbers,
     parse_pairs,
     read_tried_objects,
 )

@@ -25,7 +25,6 @@ EXPIRY = 12  # ms, three ticks, for which a velocity is held once reached; then 
 STANDING = 86_400_000  # ms, a day, for which the arm stands in a motion without a new velocity
 ANSWER_PATIENCE = 5.0  # s, for a call that moves nothing
 STOP_PATIENCE = 2.0  # s, to brake
-LOAD_PATIENCE = 0.5  # s, for the state to have a new load
 POLL = 2e-4  # s between two looks for a new state; one is due every ms
 # N·m: external torque on a joint that is a collision, where the joint's limit is not lower; the
 # client's default
@@ -113,15 +112,12 @@ class FrankaLink:
         with plain_errors():
             inertia = payload.inertia.T.flatten()  # by columns
             self._robot.set_load(payload.mass, list(payload.center), inertia)
-        deadline = time.monotonic() + LOAD_PATIENCE
-        while True:
+
+        def read() -> list[float]:
             state = self.state
-            try:
-                return payload.check_set(state.m_load, state.F_x_Cload)
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(POLL)
+            return [state.m_load, *state.F_x_Cload]
+
+        payload.await_set(read)
 
     @property
     def moves(self) -> bool:

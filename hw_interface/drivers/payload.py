@@ -1,6 +1,7 @@
 """What an arm carries at its flange, tool and load together, as its controller is told."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from robots.signals import Array
 
 FARTHEST = 0.5  # m, of a center of mass from the flange, along each axis; ours
 SAME = 1e-3  # kg and m between what was set and what the controller reports
+PATIENCE = 0.5  # s, for the controller to report a new payload
+POLL = 2e-3  # s
 DENSITY = 1000.0  # kg/m³, of the ball whose inertia stands for the payload's; ours
 
 
@@ -28,21 +31,25 @@ class Payload:
         inertia: Array = 0.4 * self.mass * radius**2 * np.eye(3)
         return inertia
 
-    def check_set(self, mass: float, center: Sequence[float]) -> None:
-        """Refuse a controller that has another payload.
+    def await_set(self, read: Callable[[], Sequence[float]]) -> None:
+        """Wait until the controller reports this payload.
 
         Args:
-            mass: kg, as it reports.
-            center: (3,) m, likewise.
+            read: what it reports now: mass in kg, center of mass x, y, z in m.
 
         Raises:
-            RuntimeError: it differs by more than ``SAME``.
+            RuntimeError: it goes on reporting another one.
         """
         asked = np.array([self.mass, *self.center])
-        shown = np.array([mass, *center])
-        if not np.abs(shown - asked).max() <= SAME:
-            numbers = f"kg and m: {shown.round(4).tolist()}, not {asked.round(4).tolist()}"
-            raise RuntimeError(f"the controller did not take the payload: it has, in {numbers}")
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            shown = np.array(read())
+            if np.abs(shown - asked).max() <= SAME:
+                return
+            if time.monotonic() > deadline:
+                numbers = f"{shown.round(4).tolist()} kg and m, not {asked.round(4).tolist()}"
+                raise RuntimeError(f"the controller did not take the payload: it has {numbers}")
+            time.sleep(POLL)
 
 
 def read_payload(values: Sequence[float], arm: ArmSpec) -> Payload | None:

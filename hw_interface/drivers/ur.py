@@ -60,8 +60,7 @@ class Ur:
         """Check the options; touches no hardware.
 
         Raises:
-            BadArgumentError: no address, another maker's arm, an impossible option, or a payload that is too
-                heavy.
+            BadArgumentError: no address, another maker's arm, or an option that is impossible.
         """
         self.arm = arm
         self.options = options or UrOptions()

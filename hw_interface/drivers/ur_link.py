@@ -38,7 +38,6 @@ ANSWER_PATIENCE = 5.0  # s, for a call that moves nothing
 CALL_PATIENCE = 0.05  # s, for a streamed target: longer than the latest tick measured (8 ms)
 CLOSE_PATIENCE = 3.0  # s, for all connections to close
 PROGRAM_PATIENCE = 5.0  # s, for a program to start or to end; the client's own value
-PAYLOAD_PATIENCE = 0.5  # s, for the measurements to have a new payload
 POLL = 2e-3  # s
 MEASUREMENT_POLL = 1e-4  # s
 STALE = 0.1  # s without a new measurement, after which the link counts as broken
@@ -118,8 +117,7 @@ class UrLink:
             payload: at the flange; None: it stays as it is set.
 
         Raises:
-            RuntimeError: the program does not run, does not take the payload, or the watchdog is
-                not armed.
+            RuntimeError: no program runs, or it does not take the payload or the watchdog.
             OSError: the controller does not answer, or the link was lost.
         """
         self.check_usable()
@@ -152,21 +150,15 @@ class UrLink:
         if armed != [True]:
             raise RuntimeError("the controller did not arm its watchdog")
 
-    def _set_payload(
-        self, control: rtde_control.RTDEControlInterface, payload: Payload
-    ) -> None:
+    def _set_payload(self, control: rtde_control.RTDEControlInterface, payload: Payload) -> None:
         def tell() -> None:
             control.setPayload(payload.mass, list(payload.center))
 
+        def read() -> list[float]:
+            return [self.measured.getPayload(), *self.measured.getPayloadCog()]
+
         self._await_call(tell, "take a payload")
-        deadline = time.monotonic() + PAYLOAD_PATIENCE
-        while True:
-            self.await_next()
-            try:
-                return payload.check_set(self.measured.getPayload(), self.measured.getPayloadCog())
-            except RuntimeError:
-                if time.monotonic() > deadline:
-                    raise
+        payload.await_set(read)
 
     def _await_call(self, call: Callable[[], None], what: str) -> None:
         """Make a call into the client for commands; if it does not return, the link is lost.
@@ -215,10 +207,9 @@ class UrLink:
             return False
         unused = 0.0  # servoj's speed and acceleration
         target = goal.tolist()
-        period = 1 / FREQUENCY
 
         def send() -> bool:
-            return bool(control.servoJ(target, unused, unused, period, lookahead, gain))
+            return bool(control.servoJ(target, unused, unused, 1 / FREQUENCY, lookahead, gain))
 
         try:
             return bool(self._streamer.call(send, CALL_PATIENCE))

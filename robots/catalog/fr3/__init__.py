@@ -1,7 +1,8 @@
 """Franka Research 3 (FR3), 7 joints, with a striker: a rod that ends in a ball.
 
 Acceleration and jerk: the maker's libfranka, include/franka/rate_limiting.h. Torque: the maker's
-franka_description, as in the URDF beside this file. Payload: the maker's data sheet. Numbers marked "ours" are our own choice.
+franka_description, as in the URDF beside this file. Payload: the maker's data sheet. Numbers marked
+"ours" are our own choice.
 """
 
 from pathlib import Path

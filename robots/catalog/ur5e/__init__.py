@@ -2,8 +2,8 @@
 
 Velocity and torque limits, and the position limits in the URDF: the maker's
 Universal_Robots_ROS2_Description, which has them from the user manual and the article "Max. joint
-torques". Payload: the maker's data sheet. The maker publishes no accelerations and no jerks. Numbers marked "ours" are our own
-choice.
+torques". Payload: the maker's data sheet. The maker publishes no accelerations and no jerks.
+Numbers marked "ours" are our own choice.
 """
 
 from pathlib import Path
