@@ -210,6 +210,24 @@ def test_the_force_of_a_grip_is_the_springs_within_its_bounds() -> None:
         assert expected == LARGEST_SHARE * gripper.force
 
 
+def test_a_tick_fits_on_the_wire_also_when_the_force_of_the_grip_changes() -> None:
+    """Seven servos and two shadows at 1 Mbaud, ten bits per byte."""
+    with emulated.emulated_arm(arm=VIPERX) as (driver, bus):
+        driver.connect()
+        driver.enable()
+        goal = driver.read().q
+        driver._read_health()  # its answer shows that the bus has received what was written
+        before = bus.bytes_carried
+        for k in range(10):
+            goal[-1] = 0.04 - 0.01 * (k % 2)
+            driver.read()
+            driver.write(Command(goal, np.zeros(7)))
+        written = bus.bytes_carried - before
+        tick = 260 + 17  # bytes
+        assert 0.9 * tick < written / 10 <= tick
+        assert driver.capabilities.dt > 10 * tick / 1e6
+
+
 def full_plant() -> Plant:
     plant = Plant(VIPERX, FAMILY.zone.ready)
     plant.put_between(HALF_WIDTH)
