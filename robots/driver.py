@@ -24,7 +24,11 @@ class Capabilities:
     realtime: bool  # True: time passes by itself; False: in simulation, one tick per ``read``
     commands: tuple[str, ...] = ("position",)  # kinds of command that the arm accepts
     wrench: bool = False  # whether it measures the wrench of its tool, see ``JointState``
-    gripper: bool = False  # whether it moves the gripper of an arm that has one
+    # whether it moves the gripper of an arm that has one, which is the arm's last joint
+    gripper: bool = False
+    # whether its controller is told the payload, by the option ``payload``: mass in kg, and center
+    # of mass x, y, z in m in the frame of the flange
+    payload: bool = False
     torque: bool = True  # whether it measures the torques of its joints, see ``JointState``
     # whether the arm's controller compensates gravity and load: a joint at rest is then at its
     # setpoint unless contact keeps it away; otherwise it sags below its setpoint
@@ -88,7 +92,9 @@ class Driver(Protocol):
 
         Afterwards no joint is pulled towards a goal that it has not reached: a joint farther from
         its goal than ``REACHED`` is held at its measured position, so that an arm in contact does
-        not continue to press. If the arm can no longer be measured, its last reading is used.
+        not continue to press. If the arm can no longer be measured, its last reading is used. Only
+        a gripper keeps its goal and its force: it does not let go of what it holds, neither here
+        nor in ``disconnect``, nor when it is enabled again.
         """
         ...
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from robots.errors import BadArgumentError
-from robots.signals import Array, Mask, Signals
+from robots.linkage import Linkage
+from robots.signals import Array, JointState, Mask, Signals
 
 HOLDS = 0.5  # share of the force that is asked for, from which something is between the fingers
 STANDS = 0.002  # m/s, below which a finger stands
@@ -42,6 +43,8 @@ class Gripper:
     stiffness: float  # N/m, of the motor's servo
     damping: float  # N·s/m
     armature: float  # kg, reflected inertia of the motor
+    # How a rotating servo moves the fingers, where a driver of servos moves them; None: it cannot.
+    linkage: Linkage | None = None
 
     def __post_init__(self) -> None:
         """Check every number; see the class."""
@@ -86,8 +89,15 @@ class Gripper:
             signals: of an arm with this gripper.
             force: N, with which each finger is to press.
         """
-        position = signals.q[:, -1]
-        speed = np.abs(signals.dq[:, -1])
-        pressing = -signals.tau[:, -1] / 2
-        holds: Mask = (pressing > HOLDS * force) & (speed < STANDS) & (position > self.closed)
-        return holds
+        return self._grasps(signals.q[:, -1], signals.dq[:, -1], signals.tau[:, -1], force)
+
+    def has_grasped(self, state: JointState, force: float) -> bool:
+        """The same of one reading of an arm."""
+        return bool(self._grasps(state.q[-1:], state.dq[-1:], state.tau[-1:], force)[0])
+
+    def _grasps(self, position: Array, velocity: Array, motor: Array, force: float) -> Mask:
+        """Whether fingers (n,) hold something: position m, velocity m/s, force of the motor N."""
+        presses = -motor / 2 > HOLDS * force
+        stands = np.abs(velocity) < STANDS
+        grasps: Mask = presses & stands & (position > self.closed)
+        return grasps

@@ -9,7 +9,7 @@ from robots.arm import ArmSpec
 from robots.driver import Capabilities
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Command, Condition, JointState, ObjectState, Setpoint
+from robots.signals import Array, Command, Condition, JointState, ObjectState, Setpoint
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
 from sim.joint_faults import JointFaults
@@ -154,20 +154,26 @@ class Twin:
         self._queue.append((self._tick + self._latency, setpoint))
 
     def stop(self) -> None:
-        """Hold the joints where they are and ignore commands until ``enable``."""
+        """Hold the joints where they are and ignore commands until ``enable``; a grip is kept."""
         self._enabled = False
-        self.hold()
+        fingers = self._active_setpoint.q[0, 0, len(self.arm.tool_joints) :]
+        self.hold(fingers)
 
     def torque_off(self) -> None:
         """Like ``stop``: nothing falls, because gravity is compensated and a payload is held."""
         self.stop()
 
-    def hold(self) -> None:
+    def hold(self, fingers: Array | None = None) -> None:
         """Hold: set the target with which the joints carry their load at their present position.
 
         Commands that have not arrived yet are dropped.
+
+        Args:
+            fingers: m, target of a gripper's motor, (1,) or none; None: where it is.
         """
         target = self.engine.hold_positions()
+        if fingers is not None:
+            target[0, len(self.arm.tool_joints) :] = fingers
         self.faults.restart(target)
         self._active_setpoint = _one_tick(Command(target[0], np.zeros_like(target[0])))
         self._queue = []

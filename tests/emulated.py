@@ -223,11 +223,11 @@ def patient_driver(margin: float = LONG) -> Iterator[None]:
 
 @contextmanager
 def emulated_arm(
-    physics: Physics | None = None, calibration: str = ""
+    physics: Physics | None = None, calibration: str = "", arm: ArmSpec = VIPERX
 ) -> Iterator[tuple[PacedDynamixel, Bus]]:
     """A driver that is not yet connected, and its bus; no goal outside the limits may reach it."""
-    with patient_driver(), emulated_bus(VIPERX, physics, calibration=calibration) as (bus, clock):
-        driver = PacedDynamixel(VIPERX, None, DynamixelOptions(bus.port, calibration))
+    with patient_driver(), emulated_bus(arm, physics, calibration=calibration) as (bus, clock):
+        driver = PacedDynamixel(arm, None, DynamixelOptions(bus.port, calibration))
         driver.clock = clock
         try:
             yield driver, bus

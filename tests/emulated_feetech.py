@@ -32,15 +32,15 @@ class PacedFeetech(Feetech):
 
 @contextmanager
 def emulated_so101(
-    physics: Physics | None = None, calibration: str = ""
+    physics: Physics | None = None, calibration: str = "", arm: ArmSpec = SO101
 ) -> Iterator[tuple[PacedFeetech, FeetechEmulator]]:
     """A driver that is not yet connected, and its bus; no goal outside the limits may reach it."""
     clock = Clock()
     options = SerialBusOptions(calibration, wire=False)
-    bus = FeetechEmulator(SO101, physics or Plant(SO101), options, clock)
+    bus = FeetechEmulator(arm, physics or Plant(arm), options, clock)
     serving = threading.Thread(target=bus.serve)
     serving.start()
-    driver = PacedFeetech(SO101, None, FeetechOptions(bus.port, calibration))
+    driver = PacedFeetech(arm, None, FeetechOptions(bus.port, calibration))
     driver.clock = clock
     try:
         with patient_driver():

@@ -143,6 +143,18 @@ def parse_pairs(option: str, pairs: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
+def parse_numbers(option: str, text: str) -> list[float]:
+    """Read numbers that commas separate.
+
+    Raises:
+        BadArgumentError: one is no number.
+    """
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadArgumentError(f"{option} takes numbers and commas, got {text!r}") from error
+
+
 def read_own_objects(folder: Path) -> "tuple[MeshObject, ...]":
     """Read a folder of objects; what collides otherwise than its mesh is told on standard error.
 

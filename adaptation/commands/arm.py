@@ -20,6 +20,7 @@ from adaptation.commands.arguments import (
     check_positive,
     check_seed,
     open_run,
+    parse_numbers,
     parse_pairs,
     read_tried_objects,
 )
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Clock = Literal["lockstep", "realtime"]
 CountOrFolder = Annotated[str, arg(metavar="COUNT|FOLDER")]
 DEFAULT_OBJECTS = 20
+OptionalPayload = Annotated[str | None, arg(metavar="MASS,X,Y,Z", help_behavior_hint="")]
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
@@ -47,6 +49,8 @@ class DriverOptions:
     """Port or address of the arm, for a driver that needs one."""
     calibration: OptionalPath = None
     """File with the wiring and zeros of the motors. Default: those of the arm as delivered."""
+    payload: OptionalPayload = None
+    """Mass in kg and center of mass in m, in the frame of the flange, of tool and load together."""
     driver_set: Pairs = ()
     """Set an option of the driver, such as latency=0.01 of the twin."""
 
@@ -62,6 +66,8 @@ class DriverOptions:
             options.setdefault("port", self.port)
         if self.calibration is not None:
             options.setdefault("calibration", str(self.calibration))
+        if self.payload is not None:
+            options.setdefault("payload", parse_numbers("--payload", self.payload))
         return options
 
 

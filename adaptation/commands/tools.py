@@ -63,6 +63,8 @@ class Emulate:
     """Address or interface to serve at, for an emulator on a network. Default: loopback."""
     emulator_set: Pairs = ()
     """Further options of the emulator, as NAME=VALUE, such as fault=silence for ros2."""
+    between: OptionalFloat = None
+    """Width, m, of an object between the fingers of the arm's gripper. Default: there is none."""
     seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
@@ -71,7 +73,7 @@ class Emulate:
         """Serve, and count the position goals that arrived."""
         check_name(EMULATORS, self.emulator)
         check_name(ARMS, self.arm)
-        check_positive(seconds=self.seconds)
+        check_positive(seconds=self.seconds, between=self.between)
         from adaptation.jobs.emulate import emulate
 
         options = parse_pairs("--emulator-set", self.emulator_set)
@@ -79,7 +81,7 @@ class Emulate:
             options["calibration"] = str(self.calibration)
         if self.port is not None:
             options["port"] = self.port
-        result = emulate(self.emulator, self.arm, options, self.seconds)
+        result = emulate(self.emulator, self.arm, options, self.seconds, self.between)
         print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
         return result
 

@@ -171,7 +171,8 @@ class ArmSession:
 
     def _report_end(self, operator: OperatorConsole) -> None:
         control = self.world.control
-        end = describe_final_state(control.final_state, control.process.exitcode)
+        status = control.process.exitcode
+        end = describe_final_state(control.final_state, status, self._arm.gripper)
         if self._parked:
             end += ", parked"
         if self._park_error is not None:

@@ -15,7 +15,11 @@ PRIORITY = 40  # SCHED_FIFO priority, below that of the control process
 
 
 def emulate(
-    name: str, arm: str, options: dict[str, Any] | None = None, seconds: float | None = None
+    name: str,
+    arm: str,
+    options: dict[str, Any] | None = None,
+    seconds: float | None = None,
+    between: float | None = None,
 ) -> EmulationResult:
     """Serve until Ctrl-C or for some time; prints the port first.
 
@@ -24,9 +28,11 @@ def emulate(
         arm: a name in ``ARMS``.
         options: fields of the emulator's ``Options``.
         seconds: how long; None: until Ctrl-C.
+        between: m, width of an object between the fingers of the arm's gripper; None: there is
+            none.
 
     Raises:
-        BadArgumentError: the arm has no such controller, or an option does not fit it.
+        BadArgumentError: the arm has no such controller or gripper, or an option does not fit it.
         OSError: the address or port in the options cannot be used.
     """
     kind = EMULATORS[name]
@@ -37,6 +43,8 @@ def emulate(
     if unknown:
         raise BadArgumentError(f"the emulator {name!r} has no {unknown[0]}, but {', '.join(names)}")
     plant = Plant(body, gravity=not kind.holds_weight)
+    if between is not None:
+        plant.put_between(between / 2)
     emulator = kind(body, plant, kind.Options(**given))
     print(f"{arm} on {emulator.port}; Ctrl-C ends it", flush=True)
     if seconds is not None:

@@ -55,7 +55,8 @@ class Measurements:
             config: what is tolerated.
             capabilities: the arm's rate, and what it measures.
             tool_joints: how many joints move the tool; None: all. A gripper's fingers come after
-                them; their motion is not checked, because an object in the grasp may move them.
+                them; their motion is not checked, because an object in the grasp may move them, nor
+                whether they press, which they are for.
         """
         self.limits = limits
         self._checked = slice(tool_joints)
@@ -193,7 +194,7 @@ class Measurements:
         self.force = float(np.linalg.norm(state.wrench[:3]))
         self.torque_ticks = _count(self.torque_ticks, commanded and self.torque_exceeded)
         self.force_ticks = _count(self.force_ticks, commanded and self.force_exceeded)
-        torque_presses = bool((self.load > self.config.pressing).any())
+        torque_presses = bool((self.load[self._checked] > self.config.pressing).any())
         force_presses = self.force > self.config.pressing * self.limits.force
         pressing = commanded and (torque_presses or force_presses)
         self.pressing_ticks = _count(self.pressing_ticks, pressing)

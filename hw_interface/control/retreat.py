@@ -1,5 +1,7 @@
 """Release of a contact after a fault: the setpoint moves back to the measured positions."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from hw_interface.control.pressing import STANDS, PressingJoints
@@ -33,6 +35,8 @@ class Retreat:
             holds_weight: see ``Capabilities``.
         """
         self.limits = limits
+        # A gripper comes after these; it keeps its setpoint, and so what it holds.
+        self._tool_joints = len(kinematics.arm.tool_joints)
         self._kinematics = kinematics
         self._holds_weight = holds_weight
         self._goal: Array | None = None  # (j,) rad, after a fault of contact
@@ -64,6 +68,7 @@ class Retreat:
             overloaded: whether a joint's torque is above its limit.
             now: s.
         """
+        measured = self._with_grip(setpoint, measured)
         if self._goal is None:
             self._ends = now + DURATION
         if self._goal is None or overloaded:
@@ -83,6 +88,7 @@ class Retreat:
             now: s.
         """
         held = setpoint.q[0]
+        state = replace(state, q=self._with_grip(setpoint, state.q))
         if self._test_by is None:
             self._test_by = now + SETTLING
             self._ends = self._test_by + TEST_AGAIN + DURATION
@@ -103,6 +109,12 @@ class Retreat:
             self._test_by = now + SETTLING
             self._remaining = np.inf
         return velocity
+
+    def _with_grip(self, setpoint: Setpoint, measured: Array) -> Array:
+        """Measured positions (j,), but of a gripper its setpoint, at which it stays."""
+        kept = measured.copy()
+        kept[self._tool_joints :] = setpoint.q[0, self._tool_joints :]
+        return kept
 
     def _approach(self, setpoint: Setpoint, goal: Array) -> Array:
         """Joint velocities (1, j) rad/s towards a goal (j,) rad.

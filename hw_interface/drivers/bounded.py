@@ -4,11 +4,26 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 # SCHED_FIFO priority of a client's threads, below the control loop's 50: threads of ur_rtde wake
 # every 0.1 ms and sometimes spin, so that at the loop's priority they would delay its ticks
 PRIORITY = 45
+
+
+@contextmanager
+def realtime_threads() -> Iterator[None]:
+    """Threads started in this context run under SCHED_FIFO, if that is permitted."""
+    policy = os.sched_getscheduler(0)
+    parameters = os.sched_getparam(0)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, policy, parameters)
 
 
 class Bounded:

@@ -42,14 +42,14 @@ from hw_interface.drivers.dynamixel_settings import (
     check_shadows,
 )
 from hw_interface.drivers.serial_bus import Reply
-from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link, goals_to_hold
+from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link
 from hw_interface.drivers.servo_driver import ServoDriver
 from hw_interface.drivers.servo_rest import Motion
 from robots.arm import ArmSpec
 from robots.driver import Capabilities
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Condition, JointState
+from robots.signals import Array, Condition, JointState
 
 SYNC_READ = "fast sync read: their firmware must be 45 or newer"
 
@@ -66,7 +66,7 @@ class Dynamixel(ServoDriver):
     """A Driver. Torque stays on after ``stop`` and ``disconnect``, or the arm would fall."""
 
     Options = DynamixelOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 320, realtime=True, gripper=True)
     max_round_trip: ClassVar[float] = capabilities.dt  # s, of a request and its answer
     goal_register = GOAL_POSITION
     torque_register = TORQUE
@@ -92,8 +92,11 @@ class Dynamixel(ServoDriver):
         super().__init__(arm, bus, servos, self.calibration.shadows)
         constants = [SERVO_MODELS[servo.model].torque_constant for servo in servos]
         self._torque_unit = CURRENT_UNIT * np.array(constants)  # N·m per unit of current
-        # in WATCHDOG_UNIT: a silent bus stops the servos when the last command is too old to follow
-        self._watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
+        # in WATCHDOG_UNIT, of each joint: a silent bus stops its servo when the last command is too
+        # old to follow. A gripper's is off: it would end the grip.
+        watchdog = int(arm.limits.deadline / WATCHDOG_UNIT)
+        self._watchdogs = [watchdog if joint in arm.tool_joints else 0 for joint in arm.joints]
+        self._silence = watchdog * WATCHDOG_UNIT / 2  # s after which a watchdog may have tripped
         self._watchdog_tripped = False
         self._clocks = ServoClocks()
         self._bounds: JointBounds | None = None  # what the servos accept; known once connected
@@ -124,37 +127,49 @@ class Dynamixel(ServoDriver):
         check_hardware_errors(self._all_ids, control)
         check_shadows(self.calibration, self._all_ids, control["present_position"])
         self._write_all(BUS_WATCHDOG, [0] * len(self._ids))
-        self._bound_speed_and_current()
+        goals = self._goals_to_hold(control)
         self._clocks.restart()
         state = self._retry(self._read_present)
-        goals = goals_to_hold(control, self._lowest, self._highest)
+        target = self._to_joints(np.array(goals))
+        self._bound_speed_and_current(target, state.q)
         self._write_all(GOAL_POSITION, goals)
         self._check_written(GOAL_TOLERANCE, goal_position=goals)
         self._write_all(TORQUE, [1] * len(self._ids))
-        watchdog = [self._watchdog] * len(self._ids)
-        self._write_all(BUS_WATCHDOG, watchdog)
-        self._check_written(torque=[1] * len(self._ids), bus_watchdog=watchdog)
+        self._write_all(BUS_WATCHDOG, self._watchdogs)
+        self._check_written(torque=[1] * len(self._ids), bus_watchdog=self._watchdogs)
         self._enabled = True
         self._watchdog_tripped = False
-        self._target = self._to_angles(np.array(goals))
+        self._target = target
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
-    def _bound_speed_and_current(self) -> None:
-        """Set the servos' speed and current limits to the joints' limits, or as far as possible."""
+    def _bound_speed_and_current(self, target: Array, q: Array) -> None:
+        """Set the servos' speed and current limits to the joints' limits, or as far as possible.
+
+        Args:
+            target: (j,) where the servos will be held.
+            q: (j,) where they are.
+        """
         if self._bounds is None:
             raise OSError(f"{self.options.port} is not connected")
         limits = self.arm.limits
-        wanted = np.ceil(limits.dq / VELOCITY_UNIT).astype(int)
+        fastest = limits.dq / self._transmission.largest  # (j,) rad/s, of the servos
+        wanted = np.ceil(fastest / VELOCITY_UNIT).astype(int)
         velocity = np.minimum(wanted, self._bounds.velocity).tolist()
         # the register's low half is the profile acceleration: 0 means unlimited
         profile = [v << 32 for v in velocity]
         self._write_all(PROFILE, profile)
         self._check_written(profile_velocity=velocity, profile_acceleration=[0] * len(velocity))
-        if self.calibration.mode == "current":
-            allowed = (limits.tau / self._torque_unit).astype(int)
-            current = np.minimum(allowed, self._bounds.current).tolist()
-            self._write_all(GOAL_CURRENT, current)
+        if self.calibration.mode == "current" or self.arm.gripper is not None:
+            allowed = self._bounded_torques(target, q) / self._torque_unit
+            current = np.minimum(allowed.astype(int), self._bounds.current).tolist()
+            self._write_all(GOAL_CURRENT, current)  # servos in the mode position ignore theirs
             self._check_written(goal_current=current)
+
+    def _write_grip(self, torque: float) -> None:
+        assert self._bounds is not None, "it is known before anything is enabled"
+        wanted = int(torque / self._torque_unit[-1])
+        current = min(wanted, int(self._bounds.current[-1]))
+        self.bus.sync_write(self._ids[-1:], GOAL_CURRENT, [current])
 
     def read(self) -> JointState:
         """The newest reading; the previous one if it was lost."""
@@ -171,12 +186,12 @@ class Dynamixel(ServoDriver):
             False if the servos were asked and did not answer, else True.
         """
         silent = time.monotonic() - self.bus.last_reply
-        if silent < self._watchdog * WATCHDOG_UNIT / 2:
+        if silent < self._silence:
             return True
         health = self._ask_health()
         if health is None:
             return False
-        tripped = bool((health["bus_watchdog"] != self._watchdog).any())
+        tripped = health["bus_watchdog"].tolist() != self._for_all(self._watchdogs)
         self._watchdog_tripped |= self._enabled and tripped
         return True
 
@@ -206,10 +221,12 @@ class Dynamixel(ServoDriver):
         current = present["current"].astype(float)
         for k, joint in enumerate(self.calibration.shadows.values()):
             current[joint] += current[joints + k]
+        angles = self._to_angles(present["position"][:joints])
+        ratios = self._transmission.ratios(angles)
         return JointState(
-            q=self._to_angles(present["position"][:joints]),
-            dq=self._sign * present["velocity"][:joints] * VELOCITY_UNIT,
-            tau=self._sign * current[:joints] * self._torque_unit,
+            q=self._transmission.to_joints(angles),
+            dq=ratios * self._sign * present["velocity"][:joints] * VELOCITY_UNIT,
+            tau=self._sign * current[:joints] * self._torque_unit / ratios,
             stamp=self._clocks.time,
             condition=self._condition(replies),
             target=self._target if self._enabled else None,

@@ -12,6 +12,7 @@ from hw_interface.drivers.servo_calibration import (
     check_models,
     check_ranges,
     decode_calibration,
+    default_path,
 )
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
@@ -19,6 +20,7 @@ from robots.errors import BadArgumentError
 Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
 Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
+Mode = Literal["position", "current"]  # current: position with bounded current
 
 # Bits of the drive mode that the driver cannot work with: its profile limits the velocity, not the
 # duration, and torque must come on in ``enable``, not with the first goal.
@@ -38,6 +40,7 @@ class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shadow: Id | None = None  # a second servo on the joint, which obeys commands to the first
     shadow_drive_mode: Byte = 0  # reversed if the two servos face each other
     shadow_homing_offset: int = 0  # ticks
+    mode: Mode | None = None  # its operating mode; None: that of the calibration
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,12 +49,16 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arm: str
     servos: tuple[ServoWiring, ...]
     baud: int = 1_000_000
-    mode: Literal["position", "current"] = "position"  # current: position with bounded current
+    mode: Mode = "position"
 
     @property
     def ids(self) -> tuple[int, ...]:
         """The servos that goals are sent to, one per joint."""
         return tuple(servo.id for servo in self.servos)
+
+    def mode_of(self, servo: ServoWiring) -> Mode:
+        """The operating mode of a servo and its shadow."""
+        return servo.mode or self.mode
 
     @property
     def shadows(self) -> dict[int, int]:
@@ -69,12 +76,16 @@ def read_calibration(file: str, arm: ArmSpec) -> Calibration:
     Raises:
         BadArgumentError: there is no such file, or it does not fit the arm; the message says why.
     """
-    path = Path(file) if file else arm.urdf.with_name("dynamixel.json")
+    path = Path(file) if file else default_path(arm, "dynamixel.json")
     calibration = decode_calibration(path, Calibration, arm)
     check_ids(path, [*calibration.ids, *_shadow_ids(calibration)])
     check_models(path, [servo.model for servo in calibration.servos], SERVO_MODELS)
     _check_drive_modes(path, calibration)
     check_ranges(path, calibration.servos, arm)
+    gripper = calibration.servos[-1]
+    if arm.gripper is not None and calibration.mode_of(gripper) != "current":
+        problem = f"{gripper.joint} needs the mode current, in which the force of a grip is bounded"
+        raise BadArgumentError(f"{path}: {problem}")
     return calibration
 
 

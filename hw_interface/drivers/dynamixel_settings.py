@@ -44,7 +44,6 @@ def check_settings(bus: SerialBus, calibration: Calibration) -> JointBounds:
         OSError: a servo does not answer.
         RuntimeError: a servo has another setting; the message names both.
     """
-    mode = OPERATING_MODES[calibration.mode]
     velocity = []
     current = []
     for servo in calibration.servos:
@@ -53,7 +52,7 @@ def check_settings(bus: SerialBus, calibration: Calibration) -> JointBounds:
             "model": SERVO_MODELS[servo.model].number,
             "drive_mode": servo.drive_mode,
             "homing_offset": servo.homing_offset,
-            "operating_mode": mode,
+            "operating_mode": OPERATING_MODES[calibration.mode_of(servo)],
         }
         check_setting(servo.id, servo.joint, leader, expected)
         _check_follows_none(servo, int(leader["secondary_id"]), calibration)

@@ -31,6 +31,7 @@ from hw_interface.drivers.feetech_registers import (
     SERVO_MODELS,
     STANDING,
     TORQUE,
+    TORQUE_LIMIT,
     TORQUE_LIMIT_UNIT,
     VELOCITY_SIGN,
     VELOCITY_UNIT,
@@ -38,7 +39,7 @@ from hw_interface.drivers.feetech_registers import (
 )
 from hw_interface.drivers.feetech_settings import check_settings, check_status
 from hw_interface.drivers.serial_bus import Reply
-from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link, goals_to_hold
+from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link
 from hw_interface.drivers.servo_driver import ServoDriver
 from hw_interface.drivers.servo_rest import Motion
 from robots.arm import ArmSpec
@@ -65,7 +66,7 @@ class Feetech(ServoDriver):
     """A Driver. Torque stays on after ``stop`` and ``disconnect``, or the arm would fall."""
 
     Options = FeetechOptions
-    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 200, realtime=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(dt=1 / 200, realtime=True, gripper=True)
     max_round_trip: ClassVar[float] = capabilities.dt  # s, of a request and its answer
     goal_register = GOAL_POSITION
     torque_register = TORQUE
@@ -117,25 +118,33 @@ class Feetech(ServoDriver):
         self._enabled = False
         control = self._read_health()
         check_status(self._ids, control["status"])
-        self._bound_speed_and_torque()
+        goals = self._goals_to_hold(control)
         state = self._retry(self._read_present)
-        goals = goals_to_hold(control, self._lowest, self._highest)
+        target = self._to_joints(np.array(goals))
+        self._bound_speed_and_torque(target, state.q)
         self._write_goals(goals)
         self._check_written(GOAL_TOLERANCE, goal_position=goals)
         on = [1] * len(self._ids)
         self._write_all(TORQUE, on)
         self._check_written(torque=on)
         self._enabled = True
-        self._target = self._to_angles(np.array(goals))
+        self._target = target
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
-    def _bound_speed_and_torque(self) -> None:
-        """Set the servos' speed and torque limits to the joints' limits."""
+    def _bound_speed_and_torque(self, target: Array, q: Array) -> None:
+        """Set the servos' speed and torque limits to the joints' limits.
+
+        Args:
+            target: (j,) where the servos will be held.
+            q: (j,) where they are.
+        """
         if self._max_torque is None:
             raise OSError(f"{self.options.port} is not connected")
         limits = self.arm.limits
-        velocity = np.ceil(limits.dq / VELOCITY_UNIT).astype(int).tolist()
-        share = limits.tau / self._stall_torque / TORQUE_LIMIT_UNIT
+        fastest = limits.dq / self._transmission.largest  # (j,) rad/s, of the servos
+        velocity = np.ceil(fastest / VELOCITY_UNIT).astype(int).tolist()
+        allowed = self._bounded_torques(target, q)
+        share = allowed / self._stall_torque / TORQUE_LIMIT_UNIT
         torque = np.minimum(share.astype(int), self._max_torque).tolist()
         # goal time 0, velocity, torque limit: two bytes each, the first one lowest
         bounds = [v << 16 | t << 32 for v, t in zip(velocity, torque, strict=True)]
@@ -145,6 +154,12 @@ class Feetech(ServoDriver):
         self._check_written(
             acceleration=none, goal_time=none, goal_velocity=velocity, torque_limit=torque
         )
+
+    def _write_grip(self, torque: float) -> None:
+        assert self._max_torque is not None, "it is known before anything is enabled"
+        share = int(torque / self._stall_torque[-1] / TORQUE_LIMIT_UNIT)
+        bounded = min(share, int(self._max_torque[-1]))
+        self.bus.sync_write(self._ids[-1:], TORQUE_LIMIT, [bounded])
 
     def read(self) -> JointState:
         """The newest reading; the previous one if it was lost."""
@@ -197,10 +212,12 @@ class Feetech(ServoDriver):
         # the sign of the load tells the direction: not every firmware gives the current one
         size = np.abs(to_signed(present["current"], CURRENT_SIGN))
         current = np.sign(to_signed(present["load"], LOAD_SIGN)) * size
+        angles = self._to_angles(to_signed(present["position"], POSITION_SIGN))
+        ratios = self._transmission.ratios(angles)
         return JointState(
-            q=self._to_angles(to_signed(present["position"], POSITION_SIGN)),
-            dq=self._sign * velocity * VELOCITY_UNIT,
-            tau=self._sign * current * self._torque_unit,
+            q=self._transmission.to_joints(angles),
+            dq=ratios * self._sign * velocity * VELOCITY_UNIT,
+            tau=self._sign * current * self._torque_unit / ratios,
             stamp=self.bus.last_reply,
             condition=self._condition(replies),
             target=self._target if self._enabled else None,

@@ -12,6 +12,7 @@ from hw_interface.drivers.servo_calibration import (
     check_models,
     check_ranges,
     decode_calibration,
+    default_path,
 )
 from robots.arm import ArmSpec
 
@@ -32,7 +33,7 @@ class FeetechServo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FeetechCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All servos of an arm that move its tool, on one bus, in the order of its joints."""
+    """All servos of an arm, on one bus, in the order of its joints."""
 
     arm: str
     servos: tuple[FeetechServo, ...]
@@ -54,7 +55,7 @@ def read_calibration(file: str, arm: ArmSpec) -> FeetechCalibration:
     Raises:
         BadArgumentError: there is no such file, or it does not fit the arm; the message says why.
     """
-    path = Path(file) if file else arm.urdf.with_name("feetech.json")
+    path = Path(file) if file else default_path(arm, "feetech.json")
     calibration = decode_calibration(path, FeetechCalibration, arm)
     check_ids(path, calibration.ids)
     check_models(path, [servo.model for servo in calibration.servos], SERVO_MODELS)

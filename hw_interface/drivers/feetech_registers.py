@@ -57,6 +57,7 @@ TORQUE = Register(40, 1)
 ACCELERATION = Register(41, 1)  # 0: as fast as the servo can
 GOAL_POSITION = Register(42, 2)
 BOUNDS = Register(44, 6)  # goal time, goal velocity, torque limit
+TORQUE_LIMIT = Register(48, 2)
 
 # The four blocks that are read have different lengths, also when up to three bytes more are asked
 # for: see ``SerialBus.sync_read``.

@@ -21,6 +21,7 @@ from hw_interface.drivers.franka_modes import (
 )
 from hw_interface.drivers.franka_rest import SETTLED, come_to_rest
 from hw_interface.drivers.host_address import resolve
+from hw_interface.drivers.payload import read_payload
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
 from robots.driver import REACHED, Capabilities
@@ -44,6 +45,7 @@ class FrankaOptions:
 
     port: str = ""  # its address
     recover: bool = False  # the operator's word that the arm may move again
+    payload: tuple[float, ...] = ()  # kg and x, y, z in m; nothing: as it is set
 
 
 class Franka:
@@ -51,7 +53,7 @@ class Franka:
 
     Options = FrankaOptions
     capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=TICK, realtime=True, wrench=True, holds_weight=True
+        dt=TICK, realtime=True, wrench=True, payload=True, holds_weight=True
     )
 
     def __init__(
@@ -60,7 +62,7 @@ class Franka:
         """Check the options; touches no hardware.
 
         Raises:
-            BadArgumentError: no address, or another arm than an FR3.
+            BadArgumentError: no address, another arm than an FR3, or too heavy a payload.
         """
         self.arm = arm
         self.options = options or FrankaOptions()
@@ -72,6 +74,7 @@ class Franka:
         if not self.options.port:
             message = "a Franka arm is reached by its controller's address"
             raise BadArgumentError(f"{message}: give --port, such as 172.16.0.2")
+        self._payload = read_payload(self.options.payload, arm)
         self._lease: Lease | None = None
         self._link: FrankaLink | None = None
         self._stopping: Bounded | None = None  # the stop that is under way
@@ -136,7 +139,8 @@ class Franka:
         again only after the operator has cleared the fault.
 
         Raises:
-            RuntimeError: the arm may not move; the message says what to do.
+            RuntimeError: the arm may not move, or does not take the payload; the message says what
+                to do.
             OSError: the controller does not answer.
         """
         self._enabled = False
@@ -144,6 +148,8 @@ class Franka:
             self._finish_stop()
         self._end_reflex()
         self._check_ready()
+        if self._payload is not None:
+            self.link.set_load(self._payload)
         self._trip = ""
         self._may_recover = True
         self._enabled = True

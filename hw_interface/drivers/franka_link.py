@@ -17,6 +17,7 @@ import franky
 import numpy as np
 
 from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.payload import Payload
 from robots.arm import ArmSpec
 from robots.signals import Array
 
@@ -100,6 +101,23 @@ class FrankaLink:
             if stamp > after or time.monotonic() > deadline:
                 return state, stamp
             time.sleep(POLL)
+
+    def set_load(self, payload: Payload) -> None:
+        """Tell the controller what the arm carries, and check that it has taken it.
+
+        Raises:
+            OSError: the link is lost.
+            RuntimeError: the controller refuses, or reports another load.
+        """
+        with plain_errors():
+            inertia = payload.inertia.T.flatten()  # by columns
+            self._robot.set_load(payload.mass, list(payload.center), inertia)
+
+        def read() -> list[float]:
+            state = self.state
+            return [state.m_load, *state.F_x_Cload]
+
+        payload.await_set(read)
 
     @property
     def moves(self) -> bool:

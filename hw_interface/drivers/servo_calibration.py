@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import msgspec
 import numpy as np
 
+from hw_interface.drivers.servo_gripper import Transmission
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
@@ -53,6 +54,12 @@ class AnyCalibration(Protocol):
 
 
 C = TypeVar("C", bound=AnyCalibration)
+
+
+def default_path(arm: ArmSpec, name: str) -> Path:
+    """The file of this name beside the arm's catalog entry."""
+    model = arm.urdf if arm.gripper is None else arm.gripper.urdf
+    return model.with_name(name)
 
 
 def decode_calibration(path: Path, kind: type[C], arm: ArmSpec) -> C:
@@ -113,8 +120,11 @@ def check_ranges(path: Path, servos: Sequence[JointServo], arm: ArmSpec) -> None
     Raises:
         BadArgumentError: there is one; the message has its joint and range.
     """
+    transmission = Transmission(arm)
+    lowest = transmission.to_servos(arm.limits.q_low)
+    highest = transmission.to_servos(arm.limits.q_high)
     for i, servo in enumerate(servos):
-        bounds = np.array([arm.limits.q_low[i], arm.limits.q_high[i]])
+        bounds = np.array([lowest[i], highest[i]])
         ends = servo.zero + servo.sign * bounds / TICK
         low = ends.min()
         high = ends.max()

@@ -80,7 +80,9 @@ def check_written(
                 raise RuntimeError(f"servo {servo_id} cannot be enabled: it has {difference}")
 
 
-def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> list[int]:
+def goals_to_hold(
+    control: NDArray[np.void], lowest: Array, highest: Array, has_gripper: bool = False
+) -> list[int]:
     """Goals, in ticks, at which every joint stays where it is.
 
     A servo within ``REACHED`` of its goal keeps that goal: the joint sags below it under the arm's
@@ -92,11 +94,14 @@ def goals_to_hold(control: NDArray[np.void], lowest: Array, highest: Array) -> l
             first.
         lowest: (j,) ticks, the lowest goals that are allowed.
         highest: (j,) ticks.
+        has_gripper: whether the last servo is a gripper's, which keeps its goal however far away
+            that is: it presses on what it holds.
     """
     of_joints = control[: len(lowest)]
     goal = of_joints["goal_position"].astype(np.int64)
     present = of_joints["present_position"].astype(np.int64)
     is_near = np.abs(goal - present) * TICK < REACHED
+    is_near[-1] |= has_gripper
     is_held = is_near & (of_joints["torque"] == 1)
     goals = np.where(is_held, goal, present)
     allowed: list[int] = np.clip(goals, lowest, highest).astype(int).tolist()

@@ -14,6 +14,7 @@ import numpy as np
 
 from hw_interface.drivers.bounded import Bounded
 from hw_interface.drivers.host_address import resolve
+from hw_interface.drivers.payload import read_payload
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
 from hw_interface.drivers.ur_link import UrLink
 from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
@@ -31,6 +32,7 @@ TORN_READS = 3  # tries to read all values of one measurement before a newer one
 MAX_REFUSALS = 5  # commands in a row that the program may fail to take
 STOP_PATIENCE = 3.0  # s for the arm to come to rest and the program to end
 POWER_PATIENCE = 5.0  # s for the brakes
+PAYLOAD_VARIABLES = ("payload", "payload_cog")  # RTDE outputs, since PolyScope 5.5.1
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class UrOptions:
     port: str = ""  # its address
     lookahead: float = 0.03  # s, lookahead time of servoj, 0.03 to 0.2: about the lag
     gain: float = 2000.0  # proportional gain of servoj, 100 to 2000
+    payload: tuple[float, ...] = ()  # kg and x, y, z in m; nothing: as it is set at the pendant
 
 
 class Ur:
@@ -48,7 +51,7 @@ class Ur:
     Options = UrOptions
     # the client passes on no torques: the controller measures motor currents
     capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=0.002, realtime=True, wrench=True, torque=False, holds_weight=True
+        dt=0.002, realtime=True, wrench=True, payload=True, torque=False, holds_weight=True
     )
 
     def __init__(
@@ -57,7 +60,7 @@ class Ur:
         """Check the options; touches no hardware.
 
         Raises:
-            BadArgumentError: no address, another maker's arm, or an impossible option.
+            BadArgumentError: no address, another maker's arm, or an option that is impossible.
         """
         self.arm = arm
         self.options = options or UrOptions()
@@ -70,6 +73,7 @@ class Ur:
             raise BadArgumentError(f"lookahead is 0.03 to 0.2 s, got {self.options.lookahead}")
         if not 100 <= self.options.gain <= 2000:
             raise BadArgumentError(f"gain is 100 to 2000, got {self.options.gain}")
+        self._payload = read_payload(self.options.payload, arm)
         self._lease: Lease | None = None
         self._link: UrLink | None = None
         self._stopping: Bounded | None = None  # the stop that is under way
@@ -96,7 +100,7 @@ class Ur:
         lease = Lease(address)
         lease.take()
         self._lease = lease
-        self._link = UrLink(address)
+        self._link = UrLink(address, PAYLOAD_VARIABLES if self._payload else ())
         check_controller(self._link.dashboard, self.arm)
         check_ready(self._link.measured)
 
@@ -117,14 +121,16 @@ class Ur:
         The arm stays where it is until the first command. Blocks for a second or less.
 
         Raises:
-            RuntimeError: the arm is not ready, or the program or the watchdog does not start.
+            RuntimeError: the arm is not ready, does not take the payload, or the program or the
+                watchdog does not start.
             OSError: the controller does not answer, or the link was lost.
         """
         self._enabled = False
         self._finish_stop()
         check_ready(self.link.measured)
         try:
-            self.link.start_program(watchdog=1 / self.arm.limits.deadline)
+            watchdog = 1 / self.arm.limits.deadline
+            self.link.start_program(watchdog, self._payload)
         except Exception:
             self._begin_stop()
             raise

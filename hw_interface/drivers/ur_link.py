@@ -15,10 +15,8 @@ What to know about the client (1.6):
 
 import contextlib
 import ctypes
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import dashboard_client
@@ -26,7 +24,8 @@ import numpy as np
 import rtde_control
 import rtde_receive
 
-from hw_interface.drivers.bounded import PRIORITY, Bounded, Streamer
+from hw_interface.drivers.bounded import Bounded, Streamer, realtime_threads
+from hw_interface.drivers.payload import Payload
 from hw_interface.drivers.ur_modes import RuntimeState
 from hw_interface.drivers.ur_ports import check_ports
 from robots.errors import BadArgumentError
@@ -60,25 +59,15 @@ VARIABLES = [  # RTDE outputs that the controller sends
 ]
 
 
-@contextmanager
-def realtime_threads() -> Iterator[None]:
-    """Threads started in this context run under SCHED_FIFO, if that is permitted."""
-    policy = os.sched_getscheduler(0)
-    parameters = os.sched_getparam(0)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, policy, parameters)
-
-
 class UrLink:
     """The client's connections: the dashboard, the measurements, and the program for commands."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, also: Sequence[str] = ()) -> None:
         """Connect to the dashboard and the measurements; nothing moves and no program runs.
+
+        Args:
+            address: of the controller.
+            also: further RTDE outputs that it shall send.
 
         Raises:
             OSError: the controller does not answer.
@@ -89,7 +78,7 @@ class UrLink:
         self.dashboard = dashboard_client.DashboardClient(address)
         Bounded(self.dashboard.connect, "open its dashboard").wait(ANSWER_PATIENCE)
         with realtime_threads():
-            measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, VARIABLES)
+            measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, [*VARIABLES, *also])
         self.measured = _keep(measured)
         self.is_lost = False  # never reset: a client that may be reconnecting is not used again
         self._is_closed = False
@@ -120,14 +109,15 @@ class UrLink:
         if self._is_closed:
             raise OSError(f"the link to {self.address} is closed")
 
-    def start_program(self, watchdog: float) -> None:
-        """Upload the client's program, and arm the controller's watchdog.
+    def start_program(self, watchdog: float, payload: Payload | None = None) -> None:
+        """Upload the client's program, tell it the payload, and arm the controller's watchdog.
 
         Args:
             watchdog: Hz; if commands arrive less often, the controller ends the program.
+            payload: at the flange; None: it stays as it is set.
 
         Raises:
-            RuntimeError: the program does not run, or the watchdog is not armed.
+            RuntimeError: no program runs, or it does not take the payload or the watchdog.
             OSError: the controller does not answer, or the link was lost.
         """
         self.check_usable()
@@ -148,6 +138,8 @@ class UrLink:
 
         self._await_call(upload, "take a program")
         self._await_program(control)
+        if payload is not None:
+            self._set_payload(control, payload)
         armed: list[bool] = []
 
         def arm() -> None:
@@ -157,6 +149,16 @@ class UrLink:
         self._await_call(arm, "arm its watchdog")
         if armed != [True]:
             raise RuntimeError("the controller did not arm its watchdog")
+
+    def _set_payload(self, control: rtde_control.RTDEControlInterface, payload: Payload) -> None:
+        def tell() -> None:
+            control.setPayload(payload.mass, list(payload.center))
+
+        def read() -> list[float]:
+            return [self.measured.getPayload(), *self.measured.getPayloadCog()]
+
+        self._await_call(tell, "take a payload")
+        payload.await_set(read)
 
     def _await_call(self, call: Callable[[], None], what: str) -> None:
         """Make a call into the client for commands; if it does not return, the link is lost.
@@ -205,10 +207,9 @@ class UrLink:
             return False
         unused = 0.0  # servoj's speed and acceleration
         target = goal.tolist()
-        period = 1 / FREQUENCY
 
         def send() -> bool:
-            return bool(control.servoJ(target, unused, unused, period, lookahead, gain))
+            return bool(control.servoJ(target, unused, unused, 1 / FREQUENCY, lookahead, gain))
 
         try:
             return bool(self._streamer.call(send, CALL_PATIENCE))

@@ -55,3 +55,7 @@ class Bus(EmulatedBus[EmulatedServo]):
         current = share * torque / SERVO_MODELS[servo.wiring.model].torque_constant
         servo.measure(position, velocity / VELOCITY_UNIT, current / CURRENT_UNIT)
         servo.set_clock(self._now)
+
+    def _torque_bound(self, servo: EmulatedServo) -> float:
+        constant = SERVO_MODELS[servo.wiring.model].torque_constant
+        return servo.get("goal_current") * CURRENT_UNIT * constant

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hw_interface.drivers.feetech_calibration import read_calibration
+from hw_interface.drivers.feetech_registers import SERVO_MODELS, TORQUE_LIMIT_UNIT
 from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators import Physics
 from hw_interface.emulators.feetech_protocol import Parser
@@ -48,15 +49,20 @@ class FeetechEmulator(EmulatedBus[EmulatedSts]):
         group = StsGroup(calibration, self.count_goal)
         # D over P: the simulated joints are damped by D, with or without a moving setpoint
         self._lead = arm.damping / arm.stiffness  # (j,) s
+        self._lead[len(arm.tool_joints) :] = 0.0  # a gripper's servo is stiffer
         wire = self.options.wire
         super().__init__(arm, physics, group, Parser(), calibration.baud, wire, clock)
 
-    def _targets(self) -> Array:
+    def _angles(self) -> Array:
         leaders = self.group.leaders
         sign = np.array([servo.wiring.sign for servo in leaders])
         velocity = np.array([servo.reference_velocity for servo in leaders])
         ahead: Array = self._lead * sign * velocity * TICK
-        return super()._targets() + ahead
+        return super()._angles() + ahead
 
     def _show(self, servo: EmulatedSts, position: float, velocity: float, torque: float) -> None:
         servo.measure(position, velocity, torque)
+
+    def _torque_bound(self, servo: EmulatedSts) -> float:
+        share = servo.get("torque_limit") * TORQUE_LIMIT_UNIT
+        return share * SERVO_MODELS[servo.wiring.model].stall_torque

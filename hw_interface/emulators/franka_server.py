@@ -52,13 +52,17 @@ class RecoverCommand(AutomaticErrorRecoveryCommand):  # type: ignore[misc]
 
 @dataclass
 class Load:
-    """What the client has said about the load; it changes nothing here."""
+    """What the client has said about the load; it changes nothing here but what is reported."""
 
     mass: float = 0.0  # kg
+    center: tuple[float, ...] = (0.0, 0.0, 0.0)  # m
+    is_fixed: bool = False  # fault for tests: it cannot be changed
 
-    def set_load(self, mass: float, center: object, inertia: object) -> None:
+    def set_load(self, mass: float, center: tuple[float, ...], inertia: object) -> None:
         """Called by the protocol."""
-        self.mass = mass
+        if not self.is_fixed:
+            self.mass = mass
+            self.center = center
 
 
 class FciServer(FrankaServer):  # type: ignore[misc]
@@ -165,6 +169,8 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             dq=tuple(dq),
             dq_d=tuple(self._velocity),
             tau_J=tuple(tau),
+            m_load=self.robot.mass,
+            F_x_Cload=self.robot.center,
             tau_ext_hat_filtered=tuple(tau),
             theta=tuple(q),
             robot_mode=self.mode,

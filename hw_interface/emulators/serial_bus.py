@@ -19,6 +19,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 
 from hw_interface.drivers.servo_calibration import TICK, JointServo
+from hw_interface.drivers.servo_gripper import Transmission
 from hw_interface.emulators import Physics
 from hw_interface.emulators.packets import InstructionPacket, PacketParser
 from robots.arm import ArmSpec
@@ -27,6 +28,8 @@ from robots.signals import Array
 POLL = 0.004  # s, the longest time between two polls of the bus
 BITS_PER_BYTE = 10  # with start and stop bit
 RETURN_DELAY_UNIT = 2e-6  # s, of every vendor's register of that name
+# how much stiffer the gripper's servo is than the spring by which a gripper is simulated; ours
+GRIP_STIFFNESS = 4.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class EmulatedBus(ABC, Generic[S]):
         self.physics = physics
         self.group = group
         self.baud = baud
+        self._transmission = Transmission(arm)
         self.servos: Mapping[int, S] = group.servos
         self.faults = group.faults
         self.goals = 0
@@ -179,18 +183,42 @@ class EmulatedBus(ABC, Generic[S]):
         self._now = now
         for servo in self.servos.values():
             servo.advance(now, dt)
-        self.physics.write(self._targets())
+        self.physics.write(self._bound_grip(self._targets()))
         self.physics.advance(dt)
         self._measure()
 
     def _targets(self) -> Array:
-        """Where the joints' servos pull to, (j,) rad."""
+        """Where the joints' servos pull to, (j,) rad or m."""
+        return self._transmission.to_joints(self._angles())
+
+    def _angles(self) -> Array:
+        """The setpoints of the joints' servos, (j,) rad."""
         return np.array([to_angle(servo.wiring, servo.reference) for servo in self.group.leaders])
+
+    def _bound_grip(self, targets: Array) -> Array:
+        """Targets with which a gripper's servo is stiff, but has its bounded torque at most."""
+        gripper = self.arm.gripper
+        if gripper is None:
+            return targets
+        q, _, _ = self.physics.read()
+        ratios = self._transmission.ratios(self._transmission.to_servos(q))
+        force = self._torque_bound(self.group.leaders[-1]) / ratios[-1]
+        longest = force / gripper.stiffness
+        stretch = GRIP_STIFFNESS * (targets[-1] - q[-1])
+        bounded = targets.copy()
+        bounded[-1] = q[-1] + np.clip(stretch, -longest, longest)
+        return bounded
+
+    @abstractmethod
+    def _torque_bound(self, servo: S) -> float:
+        """The largest torque, N·m, that a servo is allowed to have."""
 
     def count_goal(self, servo: S, goal: int) -> None:
         """Count a goal position in ticks that arrived."""
         joint = self.group.joint_of[servo.servo_id]
-        q = to_angle(servo.wiring, goal)
+        angles = self._angles()
+        angles[joint] = to_angle(servo.wiring, goal)
+        q = self._transmission.to_joints(angles)[joint]
         low = self.arm.limits.q_low[joint]
         high = self.arm.limits.q_high[joint]
         self.goals += 1
@@ -199,13 +227,18 @@ class EmulatedBus(ABC, Generic[S]):
     def _measure(self) -> None:
         """Write the joints' states into the servos' registers."""
         q, dq, tau = self.physics.read()
+        angles = self._transmission.to_servos(q)
+        ratios = self._transmission.ratios(angles)
+        velocity = dq / ratios
+        torque = tau * ratios
         for servo_id, servo in self.servos.items():
             if servo_id not in self.faults.frozen:
                 joint = self.group.joint_of[servo_id]
                 glitch = self.faults.glitches.get(servo_id, 0)
                 wiring = servo.wiring
-                position = wiring.zero + wiring.sign * q[joint] / TICK + glitch
-                self._show(servo, position, wiring.sign * dq[joint], wiring.sign * tau[joint])
+                position = wiring.zero + wiring.sign * angles[joint] / TICK + glitch
+                sign = wiring.sign
+                self._show(servo, position, sign * velocity[joint], sign * torque[joint])
 
     @abstractmethod
     def _show(self, servo: S, position: float, velocity: float, torque: float) -> None:

@@ -34,14 +34,15 @@ class ServoGroup:
         self.leaders: list[EmulatedServo] = []  # one per joint
         self.joint_of: dict[int, int] = {}  # index of the joint by id
         self._on_goal = on_goal
-        mode = OPERATING_MODES[calibration.mode]
         for joint, wiring in enumerate(calibration.servos):
+            mode = OPERATING_MODES[calibration.mode_of(wiring)]
             leader = EmulatedServo(wiring, wiring.id, mode, started=-CLOCK_STAGGER * wiring.id)
             self.leaders.append(leader)
             self.servos[wiring.id] = leader
             self.joint_of[wiring.id] = joint
         for shadow_id, joint in calibration.shadows.items():
             wiring = calibration.servos[joint]
+            mode = OPERATING_MODES[calibration.mode_of(wiring)]
             started = -CLOCK_STAGGER * shadow_id
             shadow = EmulatedServo(wiring, shadow_id, mode, wiring.id, started)
             self.servos[shadow_id] = shadow

@@ -1,7 +1,7 @@
 """The state of an emulated Universal Robots controller: modes, safety, program, registers.
 
-Not emulated: safety limits, collisions and the protective stops that follow from them, payload,
-tool, the power of the motors. Currents are 0.
+Not emulated: safety limits, collisions and the protective stops that follow from them, what a
+payload changes, tool, the power of the motors. Currents are 0.
 """
 
 from collections.abc import Mapping
@@ -55,6 +55,8 @@ class UrController:
         self.uploads = 0  # programs that were started
         self.refuses_watchdog = False  # fault for tests: the watchdog cannot be armed
         self.never_ready = False  # fault for tests: the program never becomes ready for commands
+        self.payload = [0.0, 0.0, 0.0, 0.0]  # kg and x, y, z in m, as at the pendant
+        self.keeps_payload = False  # fault for tests: the payload cannot be changed
         self.messages: list[str] = []  # why a program ended
         self.state = physics.read()  # positions, velocities and torques
         self.targets = JointTargets(arm, self.state[0])
@@ -83,7 +85,7 @@ class UrController:
             return
         self.stop_program()
         self.uploads += 1
-        self._program = ControlProgram(self.targets, self._set_watchdog)
+        self._program = ControlProgram(self.targets, self._set_watchdog, self._set_payload)
         self.runtime_state = RuntimeState.PLAYING
 
     def _set_watchdog(self, frequency: float) -> None:
@@ -91,6 +93,13 @@ class UrController:
             raise ValueError("there is no such function as rtde_set_watchdog")
         self._watchdog_period = 1 / frequency if frequency > 0 else 0.0
         self._silent = 0.0
+
+    def _set_payload(self, payload: list[float]) -> None:
+        heaviest = self.arm.max_payload
+        if heaviest is not None and not 0 <= payload[0] <= heaviest:
+            raise ValueError(f"a payload of {payload[0]} kg is out of range")
+        if not self.keeps_payload:
+            self.payload = payload
 
     @property
     def order(self) -> int:
@@ -217,6 +226,8 @@ class UrController:
             "actual_q": q.tolist(),
             "actual_qd": dq.tolist(),
             "actual_TCP_force": self.force.tolist(),
+            "payload": self.payload[0],
+            "payload_cog": self.payload[1:],
             "robot_mode": int(self.robot_mode),
             "safety_mode": int(self.safety_mode),
             "runtime_state": int(self.runtime_state),

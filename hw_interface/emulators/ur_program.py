@@ -26,6 +26,7 @@ class Order(IntEnum):
     SERVO_J = 11
     SPEED_STOP = 15
     SERVO_STOP = 16
+    SET_PAYLOAD = 17
     STOP_L = 33
     STOP_J = 34
     SET_WATCHDOG = 35
@@ -40,16 +41,23 @@ STOP_L_ACCELERATION = 10.0  # rad/s², in place of the argument, which is the to
 class ControlProgram:
     """The running program: one call of ``step`` per cycle of the controller."""
 
-    def __init__(self, targets: JointTargets, set_watchdog: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        targets: JointTargets,
+        set_watchdog: Callable[[float], None],
+        set_payload: Callable[[list[float]], None],
+    ) -> None:
         """Start, ready for commands.
 
         Args:
             targets: of the joints.
             set_watchdog: called with the lowest frequency, Hz, at which register 0 must be written.
+            set_payload: called with mass, kg, and center of mass, m.
         """
         self.answer = READY  # output register 0
         self._targets = targets
         self._set_watchdog = set_watchdog
+        self._set_payload = set_payload
         self._executing = False  # whether the present command has been started
         self._braking = False  # whether the present command lasts until the targets are at rest
 
@@ -92,6 +100,9 @@ class ControlProgram:
         """Start a command whose end the client waits for."""
         if order == Order.SET_WATCHDOG:
             self._set_watchdog(doubles[0])
+            self.answer = DONE
+        elif order == Order.SET_PAYLOAD:
+            self._set_payload(doubles[:4])
             self.answer = DONE
         elif order in STOPS:
             in_joints = order in (Order.SPEED_STOP, Order.STOP_J)

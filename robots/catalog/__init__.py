@@ -11,6 +11,7 @@ ARMS = Registry(
         "jaco": "robots.catalog.jaco:JACO",
         "kinova_gen3": "robots.catalog.kinova_gen3:KINOVA_GEN3",
         "so101": "robots.catalog.so101:SO101",
+        "so101_gripper": "robots.catalog.so101_gripper:SO101_GRIPPER",
         "panda_hand": "robots.catalog.panda_hand:PANDA_HAND",
         "ur5e": "robots.catalog.ur5e:UR5E",
         "ur5e_2f85": "robots.catalog.ur5e_2f85:UR5E_2F85",

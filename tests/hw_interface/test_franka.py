@@ -114,3 +114,31 @@ def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None
         driver.read()
         assert np.abs(driver.read().q - q).max() < 1e-3
         driver.disconnect()
+
+
+def keep_load(server: Any) -> None:
+    server.robot.is_fixed = True
+
+
+def load_of(server: Any) -> tuple[float, ...]:
+    return (server.robot.mass, *server.robot.center)
+
+
+@needs_client
+def test_a_payload_is_set_when_the_arm_is_enabled_and_read_back() -> None:
+    kind = DRIVERS["franka"]
+    with pytest.raises(BadArgumentError, match="fr3 carries 0 to 3 kg"):
+        kind(FR3, None, kind.Options("127.0.0.1", payload=(3.5, 0.0, 0.0, 0.0)))
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address, payload=(0.8, 0.01, 0.0, 0.05)))
+        driver.connect()
+        assert remote.do(load_of)[0] == 0.0
+        driver.enable()
+        assert remote.do(load_of) == pytest.approx((0.8, 0.01, 0.0, 0.05))
+        driver.disconnect()
+        remote.do(keep_load)
+        other = kind(FR3, None, kind.Options(remote.address, payload=(1.0, 0.0, 0.0, 0.0)))
+        other.connect()
+        with pytest.raises(RuntimeError, match=r"did not take the payload: it has \[0\.8"):
+            other.enable()
+        other.disconnect()

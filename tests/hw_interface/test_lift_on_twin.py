@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from fake import FakeDriver
 
 from hw_interface.arm_world import ArmWorld
+from hw_interface.devices import DevicePlan
 from robots.catalog.panda_hand import FRANKA_HAND, PANDA_HAND
 from robots.errors import BadArgumentError
 from robots.signals import Array
@@ -38,4 +40,4 @@ def test_a_bar_is_placed_and_one_that_slips_out_stops_nothing() -> None:
 
 def test_a_driver_that_moves_no_gripper_is_refused() -> None:
     with pytest.raises(BadArgumentError, match="does not move the gripper franka_hand"):
-        ArmWorld(FAMILY, PANDA_HAND, "dynamixel")
+        DevicePlan(PANDA_HAND, FAMILY.scene, FakeDriver, {})

@@ -17,6 +17,7 @@ from emulated_ur import UR5E, Remote, emulated_ur, patient_driver
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.drivers import DRIVERS
+from hw_interface.drivers.payload import Payload
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
 from hw_interface.emulators.ur import UrEmulator
 from hw_interface.emulators.ur_program import Order
@@ -425,3 +426,26 @@ def test_a_second_driver_on_one_arm_is_refused_before_a_byte_is_sent() -> None:
             second.connect()
         second.disconnect()
         assert driver.read().condition is Condition.READY
+
+
+def keep_payload(emulator: UrEmulator) -> None:
+    emulator.controller.keeps_payload = True
+
+
+def payload_of(emulator: UrEmulator) -> list[float]:
+    return emulator.controller.payload
+
+
+def test_a_payload_is_set_when_the_arm_is_enabled_and_read_back() -> None:
+    with patient_driver(), emulated_ur() as remote:
+        driver = Ur(UR5E, None, UrOptions(remote.address, payload=(1.2, 0.0, 0.01, 0.06)))
+        driver.connect()
+        assert remote.do(payload_of) == [0.0, 0.0, 0.0, 0.0]
+        driver.enable()
+        assert remote.do(payload_of) == pytest.approx([1.2, 0.0, 0.01, 0.06])
+        driver.stop()
+        remote.do(keep_payload)
+        driver._payload = Payload(2.0, (0.0, 0.0, 0.0))
+        with pytest.raises(RuntimeError, match=r"did not take the payload: it has \[1\.2"):
+            driver.enable()
+        driver.disconnect()

@@ -21,11 +21,13 @@ from sim.couplings import place_followers
 from sim.scene_model import compile_scene
 
 WITH_GRIPPER = [name for name in ARMS if ARMS[name].gripper is not None]
-FORWARD = {"panda_hand": 2, "ur5e_2f85": 2, "viperx_gripper": 0}  # axis along the fingers
+# axis along the fingers
+FORWARD = {"panda_hand": 2, "ur5e_2f85": 2, "viperx_gripper": 0, "so101_gripper": 2}
 # kg, of the gripper by the makers' numbers, and of the own tool in its place, with its frame
 WEIGHTS = {
     "panda_hand": (0.73, 0.2501),
     "ur5e_2f85": (0.925, 0.2501),
+    "so101_gripper": (0.0022, 0.0001),
     "viperx_gripper": (0.150986 + 0.008009 + 2 * 0.034796, 0.228587 + 0.0001),
 }
 
@@ -168,7 +170,10 @@ def test_a_gripper_that_does_not_fit_is_refused(
         Kinematics(arm)
 
 
-def test_an_arm_without_a_flange_is_refused() -> None:
-    arm = ARMS["so101"].with_gripper(FRANKA_HAND, "so101_hand")
-    with pytest.raises(BadArgumentError, match=r"so101.urdf: it has no fixed joint 'flange'"):
+def test_an_arm_without_a_flange_is_refused(tmp_path: Path) -> None:
+    text = PANDA.urdf.read_text()
+    path = tmp_path / "bare.urdf"
+    path.write_text(text.replace('"flange"', '"bolted"'))
+    arm = replace(PANDA.with_gripper(FRANKA_HAND, "bare"), urdf=path)
+    with pytest.raises(BadArgumentError, match=r"bare.urdf: it has no fixed joint 'flange'"):
         Kinematics(arm)

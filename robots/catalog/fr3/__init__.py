@@ -1,7 +1,8 @@
 """Franka Research 3 (FR3), 7 joints, with a striker: a rod that ends in a ball.
 
 Acceleration and jerk: the maker's libfranka, include/franka/rate_limiting.h. Torque: the maker's
-franka_description, as in the URDF beside this file. Numbers marked "ours" are our own choice.
+franka_description, as in the URDF beside this file. Payload: the maker's data sheet. Numbers marked
+"ours" are our own choice.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ FR3 = ArmSpec(
     joints=tuple(f"joint{i}" for i in range(1, 8)),
     # The tool points down, its ball 3 cm above the table.
     home=np.array([0.0, 0.2862, 0.0, -2.5219, 0.0, 2.8082, 0.0]),
+    max_payload=3.0,
     limits=Limits(
         # The maker limits the velocity by a function of the position (rate_limiting.h): the nearer
         # a joint is to its end, the slower. Limits here are constant. Ours, so that no joint that

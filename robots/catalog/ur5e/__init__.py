@@ -2,8 +2,8 @@
 
 Velocity and torque limits, and the position limits in the URDF: the maker's
 Universal_Robots_ROS2_Description, which has them from the user manual and the article "Max. joint
-torques". The maker publishes no accelerations and no jerks. Numbers marked "ours" are our own
-choice.
+torques". Payload: the maker's data sheet. The maker publishes no accelerations and no jerks.
+Numbers marked "ours" are our own choice.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ UR5E = ArmSpec(
     joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
     # The tool points down, its ball 3 cm above the table.
     home=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
+    max_payload=5.0,
     limits=Limits(
         # Ours, one full turn of the maker's two: it reaches every posture, and shorter ways are
         # easier to plan. The lift's turn ends straight down, where the table is in the way: an arm

@@ -1,10 +1,10 @@
 """Trossen Robotics ViperX-300 6DOF with its own gripper, two fingers on a bar.
 
-Travel and masses: Interbotix, vx300s.urdf.xacro, as in the URDF beside this file. Speed and force:
-vx300s.yaml of interbotix_xsarm_control has the crank's radius of 22 mm and the firmware's velocity
-limit of 131 · 0.229 rev/min; by gripper.py of interbotix_xs_modules the servo holds about 900 mA
-for some seconds without an overload; an XM430-W350 has 4.1 N·m at 2.3 A and 12 V (Robotis,
-e-Manual). Numbers marked "ours" are our own choice.
+Travel and masses: Interbotix, vx300s.urdf.xacro, as in the URDF beside this file. Crank, speed and
+force: vx300s.yaml of interbotix_xsarm_control has the crank's radius of 22 mm, its rods of 36 mm,
+and the firmware's velocity limit of 131 · 0.229 rev/min; by gripper.py of interbotix_xs_modules the
+servo holds about 900 mA for some seconds without an overload; an XM430-W350 has 4.1 N·m at 2.3 A
+and 12 V (Robotis, e-Manual). Numbers marked "ours" are our own choice.
 """
 
 from dataclasses import replace
@@ -14,6 +14,7 @@ import numpy as np
 
 from robots.catalog.viperx import VIPERX
 from robots.gripper import Gripper
+from robots.linkage import Crank
 from robots.zones import LiftZone
 
 VIPERX_FINGERS = Gripper(
@@ -34,6 +35,8 @@ VIPERX_FINGERS = Gripper(
     stiffness=4000.0,
     damping=120.0,
     armature=0.8,
+    # The file's fingers are 13.5 mm farther from the middle, as in the URDF beside this file.
+    linkage=Crank(radius=0.022, rod=0.036, inset=0.0135),
 )
 
 READY = np.array([-0.3303, 0.0553, 0.1456, 0.0, 1.3699, -0.3303, 0.0435])
