@@ -8,7 +8,6 @@ from hw_interface.arm_moves import MovePlan
 from hw_interface.arm_world import ArmWorld
 from robots.arm import ArmSpec
 from robots.errors import ArmError, BadArgumentError
-from robots.signals import Array
 
 SIZE = 0.1  # rad, of a swing; ours
 SHARE = 0.05  # of a joint's range that a swing is at most; ours
@@ -51,7 +50,9 @@ def find_swing(world: ArmWorld, arm: ArmSpec, joint: int) -> Swing:
             if len(plan.path) == 2:  # straight there: no other joint moves
                 return Swing(joint, angle, plan)
     reason = problem or "something is in the way"
-    raise ArmError(f"{arm.joints[joint]} cannot move by {size:.2g}: {reason}; jog it away from there")
+    raise ArmError(
+        f"{arm.joints[joint]} cannot move by {size:.2g}: {reason}; jog it away from there"
+    )
 
 
 def choose_joints(arm: ArmSpec, name: str | None) -> list[int]:
@@ -63,9 +64,8 @@ def choose_joints(arm: ArmSpec, name: str | None) -> list[int]:
     if name is None:
         return list(range(len(arm.tool_joints)))
     if name not in arm.tool_joints:
-        raise BadArgumentError(
-            f"{arm.name} has no joint {name!r} that moves its tool; it has {', '.join(arm.tool_joints)}"
-        )
+        names = ", ".join(arm.tool_joints)
+        raise BadArgumentError(f"{arm.name} has no joint {name!r} that moves its tool: {names}")
     return [arm.tool_joints.index(name)]
 
 
