@@ -74,8 +74,9 @@ def _latency(command: "Calibrate", arm: str, asks: bool) -> LatencyResult | Inco
     print("delay beyond the tick in which a setpoint is due, and first-order lag:")
     for joint in found.joints:
         delay = f"{1e3 * joint.delay:7.2f} ms ± {1e3 * joint.error:.2f}"
+        lag = f"lag {1e3 * joint.lag:6.2f} ms (the two may differ by {1e3 * joint.split:.1f})"
         residual = f"residual {1e3 * joint.residual:.2f} mrad"
-        print(f"  {joint.joint:<16} {delay}, lag {1e3 * joint.lag:6.2f} ms, {residual}")
+        print(f"  {joint.joint:<16} {delay}, {lag}, {residual}")
     print(
         f"of {found.motions} motions: p50 {1e3 * found.p50:.2f}, p99 {1e3 * found.p99:.2f},"
         f" max {1e3 * found.max:.2f} ms; a tick is {1e3 * found.tick:.2f} ms"

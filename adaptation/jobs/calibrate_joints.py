@@ -30,7 +30,7 @@ from robots.driver import Driver
 from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.scene import Scene
-from robots.signals import Array, Mask
+from robots.signals import Array, Indices, Mask
 
 READINGS = 40  # of the standing arm
 AS_DESCRIBED = "y"  # answers of the person
@@ -249,7 +249,7 @@ def _went_back(
             )
 
 
-def _write(calibration: AnyCalibration, zeros: Array, signs: Array, file: Path) -> None:
+def _write(calibration: AnyCalibration, zeros: Indices, signs: Array, file: Path) -> None:
     """Write a calibration with other zeros and signs."""
     struct: Any = calibration
     servos = [

@@ -136,6 +136,7 @@ def _summarize(
             delay=float(np.median(fit.delays)),
             error=float(fit.errors.max()),
             lag=fit.lag,
+            split=fit.split,
             residual=fit.residual,
         )
         found.append(of_joint)

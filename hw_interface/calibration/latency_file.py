@@ -15,6 +15,7 @@ class JointLatency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delay: float  # s, median of its motions
     error: float  # s, the largest standard error of these delays
     lag: float  # s, time constant
+    split: float  # s, by which delay and lag may both be wrong in opposite directions
     residual: float  # rad, root mean square
 
 

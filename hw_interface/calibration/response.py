@@ -22,9 +22,10 @@ from scipy.optimize import minimize_scalar
 from robots.signals import Array
 
 LONGEST = 0.5  # s, of a delay
-LAGS = 12  # lags that are tried, before the best is refined
+LAGS = 24  # lags that are tried, before the best is refined
 STEP = 1e-4  # s, of a finite difference
 TOLERANCE = 1e-6  # s
+ALIKE = 1.1  # times the smallest misfit: lags up to it count as possible; ours
 SMALLEST = 0.1  # ticks; a shorter lag cannot be told from a delay, and counts as delay
 
 
@@ -46,6 +47,9 @@ class Follows:
     errors: Array  # (m,) s, standard errors of the delays, from the residuals
     gains: Array  # (m,) of the motion, 1 of a stiff joint
     lag: float  # s, time constant
+    # s, by which lag and delay may both be wrong in opposite directions: slow motion and coarse
+    # encoders show their sum rather than each of them
+    split: float
     residual: float  # rad, root mean square
     size: float  # rad, root mean square of the commanded motion about its middle
 
@@ -72,7 +76,12 @@ def fit_response(response: Response, tick: float) -> Follows:
     lag = float(refined.x)
     if lag < SMALLEST * tick:
         lag = 0.0
-    return fit.describe(lag, total)
+    possible = [lag]
+    for each, misfit in zip(lags.tolist(), misfits, strict=True):
+        if misfit <= ALIKE * refined.fun:
+            possible.append(each)
+    split = max(max(possible) - lag, lag - min(possible))
+    return fit.describe(lag, total, split)
 
 
 def explain_misfit(fit: Follows, worst: float = 0.1) -> str:
@@ -140,7 +149,7 @@ class _Fit:
             misfits += of_motion
         return float(candidates[int(np.argmin(misfits))])
 
-    def describe(self, lag: float, total: float) -> Follows:
+    def describe(self, lag: float, total: float, split: float) -> Follows:
         """The best delays with this lag, and how well they are known."""
         curve = self._curve(lag)
         later = self._curve(lag + STEP)
@@ -172,6 +181,7 @@ class _Fit:
             errors=np.array(errors),
             gains=np.array(gains),
             lag=lag,
+            split=split,
             residual=float(np.sqrt(squares / count)),
             size=float(np.sqrt((about_middle**2).mean())),
         )
