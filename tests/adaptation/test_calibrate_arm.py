@@ -16,7 +16,7 @@ from emulated_feetech import SO101
 from adaptation import cli
 from adaptation.jobs.calibrate_joints import calibrate_joints
 from adaptation.jobs.calibrate_latency import calibrate_latency, latency_settings
-from adaptation.jobs.calibrate_payload import calibrate_payload
+from adaptation.jobs.calibrate_payload import calibrate_payload, check_rating
 from adaptation.jobs.calibration_age import check_calibration
 from adaptation.jobs.checked import Checked
 from hw_interface.calibration.latency_file import (
@@ -25,6 +25,7 @@ from hw_interface.calibration.latency_file import (
     now_utc,
     read_latency,
 )
+from hw_interface.calibration.payload import Payload
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.feetech_calibration import read_calibration
 from hw_interface.drivers.servo_calibration import TICK
@@ -56,9 +57,7 @@ def test_the_twin_is_as_late_as_it_was_set(
 
 
 def calibration(p50: float, longest: float) -> LatencyCalibration:
-    return LatencyCalibration(
-        "panda", "twin", now_utc(), TWIN_TICK, 4, p50, longest, longest, ()
-    )
+    return LatencyCalibration("panda", "twin", now_utc(), TWIN_TICK, 4, p50, longest, longest, ())
 
 
 def test_the_range_keeps_its_width_where_no_delay_becomes_negative() -> None:
@@ -92,20 +91,22 @@ def test_the_doctor_tells_the_age_of_a_latency(
 def test_an_emulated_dynamixel_arm_is_measured_inside_its_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its servos have no feed-forward: they follow with a lag of damping over stiffness."""
+    """Its servos have no feed-forward: they follow with a lag of damping over stiffness.
+
+    The wrist is so light that its inertia does not matter beside that.
+    """
     monkeypatch.setitem(DRIVERS._entries, "stepped", "stepped:SteppedDynamixel")
     report = tmp_path / "left.json"
     arm = ARMS["viperx"]
     options = {"report": str(report)}
-    result = calibrate_latency("viperx", "stepped", options, "waist", repeats=2)
+    result = calibrate_latency("viperx", "stepped", options, "wrist_rotate", repeats=2)
     left = json.loads(report.read_text())
     assert left["outside"] == 0
     assert left["torque"] == [1]
     assert result.calibration is not None
-    (waist,) = result.calibration.joints
-    lag = arm.damping[0] / arm.stiffness[0]
-    tick = result.calibration.tick
-    assert waist.delay + waist.lag == pytest.approx(lag, abs=tick)
+    (wrist,) = result.calibration.joints
+    lag = arm.damping[-1] / arm.stiffness[-1]
+    assert wrist.delay + wrist.lag == pytest.approx(lag, abs=result.calibration.tick)
 
 
 def so101_files(folder: Path) -> tuple[Path, Path]:
@@ -213,8 +214,11 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> float:
     return mass
 
 
-def test_the_payload_of_a_twin_is_found(loaded: float, tmp_path: Path) -> None:
+def test_the_payload_of_a_twin_is_found(
+    loaded: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It hangs at the tool, 0.14 m before the flange."""
+    monkeypatch.setattr("adaptation.jobs.calibrate_payload.SETTLE", 2)  # stiff servos settle soon
     told: list[str] = []
 
     def confirm(plan: str) -> bool:
@@ -233,16 +237,23 @@ def test_the_payload_of_a_twin_is_found(loaded: float, tmp_path: Path) -> None:
     assert "will stand in 4 postures" in told[0]
 
 
-def test_nothing_is_measured_without_a_word() -> None:
-    result = calibrate_latency("panda", joint="joint1", confirm=lambda plan: False)
-    assert not result.moved
-    assert result.calibration is None
+def test_a_real_arm_does_not_move_without_a_word(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "calibrate latency --arm viperx --driver dynamixel --port nowhere"
+    assert cli.main(words.split()) == 2
+    assert "give --yes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("driver", "reason"),
-    [("feetech", "friction of their gears"), ("dynamixel", "friction of their gears")],
-)
-def test_servos_cannot_weigh(driver: str, reason: str) -> None:
-    with pytest.raises(BadArgumentError, match=reason):
+@pytest.mark.parametrize("driver", ["feetech", "dynamixel"])
+def test_servos_cannot_weigh(driver: str) -> None:
+    with pytest.raises(BadArgumentError, match="friction of their gears"):
         calibrate_payload("so101", driver, {"port": "nowhere"})
+
+
+def test_a_payload_above_the_rated_one_is_refused() -> None:
+    arm = ARMS["panda"]
+    assert arm.rated_payload == 3.0
+    zeros = np.zeros(3)
+    found = Payload(2.9, zeros, 0.01, zeros, 0.1, 0.1, 0.01, 5.0, False)
+    check_rating(arm, found)
+    with pytest.raises(ArmError, match=r"carries 3.20 kg, and panda is rated for 3 kg"):
+        check_rating(arm, replace(found, mass=3.2))
