@@ -12,7 +12,7 @@ import numpy as np
 from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.joint_swings import Swing, describe_swings, find_swing
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import whole_file
+from adaptation.runs.files import check_writable, whole_file
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.joint_zeros import (
     check_offsets,
@@ -124,6 +124,7 @@ def calibrate_joints(
     target = out or (Path(given["calibration"]) if given.get("calibration") else None)
     if target is None:
         raise BadArgumentError("give --out FILE: the calibration of the catalog is not overwritten")
+    check_writable(target, (target.suffix,))
     unwritten = JointsResult(written=False, file=str(target))
     old = _build(driver, spec, given).calibration
     signs = np.array([servo.sign for servo in old.servos])

@@ -177,12 +177,12 @@ def _least_squares(columns: Array, measured: Array) -> tuple[Array, Array, float
     """Unknowns (k,), their covariance (k, k), and the root mean square residual."""
     matrix = columns.reshape(-1, columns.shape[-1])
     values = measured.reshape(-1)
-    unknowns: Array = np.linalg.lstsq(matrix, values, rcond=None)[0]
+    unknowns = np.linalg.lstsq(matrix, values, rcond=None)[0].astype(np.float64)
     residuals = values - matrix @ unknowns
     freedom = max(1, len(values) - matrix.shape[1])
     variance = float(residuals @ residuals) / freedom
-    covariance: Array = variance * np.linalg.inv(matrix.T @ matrix)
-    return unknowns, covariance, _rms(residuals)
+    inverse = np.linalg.inv(matrix.T @ matrix).astype(np.float64)
+    return unknowns, variance * inverse, _rms(residuals)
 
 
 def _rms(values: Array) -> float:

@@ -191,7 +191,7 @@ def test_ctrl_c_at_a_question_leaves_the_file_as_it_was(
 def test_a_posture_that_does_not_fit_is_refused_before_anything_moves(
     believed: tuple[Path, dict[str, str]],
 ) -> None:
-    file, options = believed
+    _, options = believed
     asked: list[str] = []
     with pytest.raises(BadArgumentError, match=r"shoulder_lift is .* rad from where the posture"):
         calibrate_joints("so101", "stepped", options, pose="home", ask=person({}, asked))

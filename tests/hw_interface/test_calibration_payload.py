@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hw_interface.calibration.payload import (
+    Payload,
     Standing,
     condition_of,
     fit_payload,
@@ -63,7 +64,7 @@ def holding_torques(name: str, q: np.ndarray) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def fit(name: str, q: np.ndarray, measured: np.ndarray, by_torque: bool = True):  # type: ignore[no-untyped-def]
+def fit(name: str, q: np.ndarray, measured: np.ndarray, by_torque: bool = True) -> Payload:
     return fit_payload(kinematics(name), flange(name), Standing(q, measured), by_torque)
 
 

@@ -1,5 +1,7 @@
 """The delay and the lag of a joint, found from motions that were simulated in another way."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -11,6 +13,7 @@ from hw_interface.calibration.response import (
     fit_response,
 )
 
+Change = Callable[[np.ndarray], np.ndarray]
 SIZE = 0.1  # rad
 DURATION = 0.4  # s, of a motion
 REST = 0.6  # s after it
@@ -91,7 +94,7 @@ def test_errors_are_as_large_as_the_standard_error_says() -> None:
         (lambda q: q + 0.03 * np.sin(900 * q), "its motion differs by"),
     ],
 )
-def test_a_joint_that_does_not_follow_is_explained(change, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_a_joint_that_does_not_follow_is_explained(change: Change, reason: str) -> None:
     clean = response(0.004, 0.01, 0.0)
     other = Response(clean.t, clean.setpoint, change(clean.measured), clean.motions)
     assert reason in explain_misfit(fit_response(other, 0.004))
