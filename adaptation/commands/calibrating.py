@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from tyro.conf import Positional, arg
+from typing import TYPE_CHECKING
 
 from adaptation.commands.arguments import (
-    Flag,
     Incomplete,
     Json,
-    OptionalName,
     OptionalPath,
     check_counts,
     check_name,
     check_positive,
 )
-from adaptation.commands.arm import DriverOptions
+from adaptation.commands.calibration_options import CalibrationOptions
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, MissingExtraError
 
@@ -29,12 +25,9 @@ if TYPE_CHECKING:
 MISSING = "pliant calibrate needs an extra: pip install 'pliant[eyes]'"
 OF_CAMERA = ("camera", "hand-eye")
 
-What = Literal["camera", "hand-eye", "latency", "joints", "payload"]
-OptionalFile = Annotated[Positional[Path | None], arg(metavar="PATH", help_behavior_hint="")]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Calibrate(DriverOptions):
+class Calibrate(CalibrationOptions):
     """Calibrate the tag tracker's camera, or an arm.
 
     `camera PATH`: its lens, from pictures of a checkerboard. `hand-eye PATH`: where it stands, from
@@ -47,31 +40,12 @@ class Calibrate(DriverOptions):
     move; a real arm then waits for Enter.
     """
 
-    what: Annotated[Positional[What], arg(metavar="WHAT")]
-    """camera, hand-eye, latency, joints or payload."""
-    path: OptionalFile = None
-    """For camera: folder with the pictures. For hand-eye: TOML file with pictures and joints."""
     board: str = "9x6"
     """Inner corners of the checkerboard along its two sides."""
     square: float = 0.025
     """Edge of its squares, m."""
-    arm: OptionalName = None
-    """Arm to calibrate; for hand-eye, the one that holds the object."""
     tracker: OptionalPath = None
     """For hand-eye: the tracker's TOML file with the lens, and the tags on what the arm holds."""
-    joint: OptionalName = None
-    """For latency: the one joint to measure. Default: all that move the tool."""
-    repeats: int = 3
-    """For latency: how often each joint moves there and back."""
-    pose: Literal["rest", "home"] = "rest"
-    """For joints: the posture that you bring the arm to."""
-    postures: int = 5
-    """For payload: postures; the last one checks the others."""
-    out: OptionalPath = None
-    """File to write. Default for latency: latency-ARM-DRIVER.json; for joints: the one that
-    --calibration names; for payload: none."""
-    yes: Flag = False
-    """Do not wait for Enter before an arm moves."""
     as_json: Json = False
 
     def run(

@@ -1,11 +1,11 @@
 """The parts of ``pliant calibrate`` that move an arm: latency, joints and payload."""
 
 import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from adaptation.commands.arguments import Incomplete
+from adaptation.commands.calibration_options import CalibrationOptions
 from adaptation.commands.confirming import ask_to_move, tell_plan
 from adaptation.jobs.arm_options import check_options, task_is_known
 from adaptation.jobs.calibrate_joints import END, JointsResult, calibrate_joints, check_has_file
@@ -20,14 +20,11 @@ from hw_interface.calibration.latency_file import latency_path
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
-if TYPE_CHECKING:
-    from adaptation.commands.calibrating import Calibrate
-
 ENDING = (".json",)
 
 
 def calibrate_arm(
-    command: "Calibrate",
+    command: CalibrationOptions,
 ) -> LatencyResult | JointsResult | PayloadResult | Incomplete:
     """Calibrate an arm as the command's options say, and print what was found.
 
@@ -55,7 +52,7 @@ def calibrate_arm(
     return _latency(command, command.arm, asks)
 
 
-def _latency(command: "Calibrate", arm: str, asks: bool) -> LatencyResult | Incomplete:
+def _latency(command: CalibrationOptions, arm: str, asks: bool) -> LatencyResult | Incomplete:
     out = command.out or latency_path(arm, command.driver)
     check_writable(out, ENDING)
     result = calibrate_latency(
@@ -87,7 +84,7 @@ def _latency(command: "Calibrate", arm: str, asks: bool) -> LatencyResult | Inco
     return result
 
 
-def _joints(command: "Calibrate", arm: str) -> JointsResult | Incomplete:
+def _joints(command: CalibrationOptions, arm: str) -> JointsResult | Incomplete:
     check_has_file(command.driver)
     result = calibrate_joints(
         arm,
@@ -110,7 +107,7 @@ def _joints(command: "Calibrate", arm: str) -> JointsResult | Incomplete:
     return result
 
 
-def _payload(command: "Calibrate", arm: str, asks: bool) -> PayloadResult | Incomplete:
+def _payload(command: CalibrationOptions, arm: str, asks: bool) -> PayloadResult | Incomplete:
     result = calibrate_payload(
         arm,
         command.driver,

@@ -12,7 +12,7 @@ import numpy as np
 from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.joint_swings import Swing, describe_swings, find_swing
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import check_writable, whole_file
+from adaptation.runs.files import check_writable, replace_file
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.joint_zeros import (
     check_offsets,
@@ -126,10 +126,11 @@ def calibrate_joints(
         raise BadArgumentError("give --out FILE: the calibration of the catalog is not overwritten")
     check_writable(target, (target.suffix,))
     unwritten = JointsResult(written=False, file=str(target))
-    old = _build(driver, spec, given).calibration
+    believed = _build(driver, spec, given)
+    old = believed.calibration
     signs = np.array([servo.sign for servo in old.servos])
     posture: Array = getattr(spec, pose)
-    ticks = _read_posture(_build(driver, spec, given), posture, pose, ask)
+    ticks = _read_posture(believed, posture, pose, ask)
     if ticks is None:
         return unwritten
     _check_either_sign(old.servos, ticks, posture, signs)
@@ -137,23 +138,36 @@ def calibrate_joints(
     with tempfile.TemporaryDirectory() as folder:
         # from here on the arm is where the driver believes it to be
         draft = Path(folder) / "draft.json"
-        _write(old, zeros_at(ticks, posture, signs), signs, draft)
+        draft.write_bytes(_encode(old, zeros_at(ticks, posture, signs), signs))
         begun = given | {"calibration": str(draft)}
         flips = _ask_signs(spec, driver, begun, ask, confirm, by_key)
-    if flips is None:
-        return unwritten
-
-    found = np.where(flips, -signs, signs)
-    zeros = zeros_at(ticks, posture, found)
-    offsets = check_offsets(old.servos, zeros)
-    with whole_file(target) as new:
-        _write(old, zeros, found, new)
-        _build(driver, spec, given | {"calibration": str(new)})  # checks it
-    joints = [
-        JointZero(spec.joints[i], int(zeros[i]), float(offsets[i]), int(found[i]), bool(flips[i]))
-        for i in range(len(zeros))
-    ]
+        if flips is None:
+            return unwritten
+        found = np.where(flips, -signs, signs)
+        zeros = zeros_at(ticks, posture, found)
+        offsets = check_offsets(old.servos, zeros)
+        draft.write_bytes(_encode(old, zeros, found))
+        _build(driver, spec, begun)  # checks it
+        replace_file(target, draft.read_bytes())
+    joints = _describe(spec, zeros, offsets, found, flips)
     return JointsResult(written=True, file=str(target), joints=joints)
+
+
+def _describe(
+    arm: ArmSpec, zeros: Indices, offsets: Array, signs: Array, flips: Mask
+) -> list[JointZero]:
+    """What was found, joint by joint."""
+    found = []
+    for joint, name in enumerate(arm.joints):
+        of_joint = JointZero(
+            joint=name,
+            zero=int(zeros[joint]),
+            offset=float(offsets[joint]),
+            sign=int(signs[joint]),
+            reversed=bool(flips[joint]),
+        )
+        found.append(of_joint)
+    return found
 
 
 def _read_posture(driver: CalibratedDriver, posture: Array, pose: str, ask: Ask) -> Array | None:
@@ -250,12 +264,12 @@ def _went_back(
             )
 
 
-def _write(calibration: AnyCalibration, zeros: Indices, signs: Array, file: Path) -> None:
-    """Write a calibration with other zeros and signs."""
+def _encode(calibration: AnyCalibration, zeros: Indices, signs: Array) -> bytes:
+    """The file of a calibration with other zeros and signs."""
     struct: Any = calibration
     servos = [
         msgspec.structs.replace(servo, zero=int(zero), sign=int(sign))
         for servo, zero, sign in zip(struct.servos, zeros, signs, strict=True)
     ]
     changed = msgspec.structs.replace(struct, servos=tuple(servos))
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n")
+    return msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n"
