@@ -121,10 +121,7 @@ def calibrate_joints(
     spec = ARMS[arm]
     check_has_file(driver)
     given = check_options(driver, options, 0)
-    target = out or (Path(given["calibration"]) if given.get("calibration") else None)
-    if target is None:
-        raise BadArgumentError("give --out FILE: the calibration of the catalog is not overwritten")
-    check_writable(target, (target.suffix,))
+    target = _target(given, out)
     unwritten = JointsResult(written=False, file=str(target))
     believed = _build(driver, spec, given)
     old = believed.calibration
@@ -151,6 +148,19 @@ def calibrate_joints(
         replace_file(target, draft.read_bytes())
     joints = _describe(spec, zeros, offsets, found, flips)
     return JointsResult(written=True, file=str(target), joints=joints)
+
+
+def _target(options: dict[str, Any], out: Path | None) -> Path:
+    """The file to write, which must be possible.
+
+    Raises:
+        BadArgumentError: there is none, or it cannot be written.
+    """
+    target = out or Path(options.get("calibration", ""))
+    if target == Path():
+        raise BadArgumentError("give --out FILE: the calibration of the catalog is not overwritten")
+    check_writable(target, (target.suffix,))
+    return target
 
 
 def _describe(
