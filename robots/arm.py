@@ -141,6 +141,7 @@ class ArmSpec(Body):
     held: Mapping[str, float] = field(default_factory=dict)
     max_payload: float | None = None  # kg at the flange that its maker allows; None: not known
     gripper: Gripper | None = None  # its motor is the last joint; see ``with_gripper``
+    rated_payload: float | None = None  # kg, at the flange, tool included; None: not published
     # Room for kinds of tasks. None: the families that need it refuse this arm.
     reach_zone: ReachZone | None = None
     strike_zone: StrikeZone | None = None

@@ -1,69 +1,83 @@
-"""``pliant calibrate``: the camera of the tag tracker."""
+"""``pliant calibrate``: the camera of the tag tracker, and an arm's latency, joints and payload."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from tyro.conf import Positional, arg
+from typing import TYPE_CHECKING
 
 from adaptation.commands.arguments import (
+    Incomplete,
     Json,
-    OptionalName,
     OptionalPath,
+    check_counts,
     check_name,
     check_positive,
 )
+from adaptation.commands.calibration_options import CalibrationOptions
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
+    from adaptation.jobs.calibrate_joints import JointsResult
+    from adaptation.jobs.calibrate_latency import LatencyResult
+    from adaptation.jobs.calibrate_payload import PayloadResult
     from hw_interface.trackers.calibration import CameraAnswer, HandEyeAnswer
 
 MISSING = "pliant calibrate needs an extra: pip install 'pliant[eyes]'"
+OF_CAMERA = ("camera", "hand-eye")
 
 
-@dataclass(frozen=True)
-class Calibrate:
-    """Calibrate the tag tracker's camera from pictures; prints lines for the tracker's file.
+@dataclass(frozen=True, kw_only=True)
+class Calibrate(CalibrationOptions):
+    """Calibrate the tag tracker's camera, or an arm.
 
-    `camera`: its lens, from pictures of a checkerboard. `hand-eye`: where it stands, from pictures
-    of a tagged object that the arm holds. Nothing moves.
+    `camera PATH`: its lens, from pictures of a checkerboard. `hand-eye PATH`: where it stands, from
+    pictures of a tagged object that the arm holds. Nothing moves; both print lines for the
+    tracker's file.
+
+    `latency`: how late an arm's joints follow, by small motions of each. `joints`: signs and zeros
+    of an arm of servos, with you beside it. `payload`: mass and center of mass of what the flange
+    carries, by standing in several postures. Before these three move an arm they say what will
+    move; a real arm then waits for Enter.
     """
 
-    what: Annotated[Positional[Literal["camera", "hand-eye"]], arg(metavar="WHAT")]
-    """camera or hand-eye."""
-    path: Annotated[Positional[Path], arg(metavar="PATH")]
-    """For camera: folder with the pictures. For hand-eye: TOML file with pictures and joints."""
     board: str = "9x6"
     """Inner corners of the checkerboard along its two sides."""
     square: float = 0.025
     """Edge of its squares, m."""
-    arm: OptionalName = None
-    """Arm that holds the object, for hand-eye."""
     tracker: OptionalPath = None
     """For hand-eye: the tracker's TOML file with the lens, and the tags on what the arm holds."""
     as_json: Json = False
 
-    def run(self) -> "CameraAnswer | HandEyeAnswer":
+    def run(
+        self,
+    ) -> "CameraAnswer | HandEyeAnswer | LatencyResult | JointsResult | PayloadResult | Incomplete":
         """Calibrate, and print the result with its residuals."""
         check_name(ARMS, self.arm)
         check_positive(square=self.square)
+        check_counts(repeats=self.repeats, postures=self.postures)
+        self.check_names()
+        if self.what not in OF_CAMERA:
+            from adaptation.commands.calibrating_arm import calibrate_arm
+
+            return calibrate_arm(self)
         board = parse_board(self.board)
+        if self.path is None:
+            raise BadArgumentError(f"calibrate {self.what} needs a PATH")
         try:
             import cv2  # noqa: F401
         except ModuleNotFoundError as missing:
             raise MissingExtraError(MISSING) from missing
 
         if self.what == "camera":
-            return self._calibrate_camera(board)
-        return self._calibrate_hand_eye()
+            return self._calibrate_camera(self.path, board)
+        return self._calibrate_hand_eye(self.path)
 
-    def _calibrate_camera(self, board: tuple[int, int]) -> "CameraAnswer":
+    def _calibrate_camera(self, folder: Path, board: tuple[int, int]) -> "CameraAnswer":
         from hw_interface.trackers.calibration import calibrated_camera, toml_lines
 
-        if not self.path.is_dir():
-            raise BadArgumentError(f"{self.path} is no folder of pictures")
-        answer = calibrated_camera(self.path, board, self.square)
+        if not folder.is_dir():
+            raise BadArgumentError(f"{folder} is no folder of pictures")
+        answer = calibrated_camera(folder, board, self.square)
         worst = max(answer.residuals, key=lambda name: answer.residuals[name])
         print(toml_lines(answer, ("width", "height", "matrix", "distortion")))
         print(
@@ -74,12 +88,12 @@ class Calibrate:
         print(f"focal length: standard deviation {answer.focal_error:.2f} pixels")
         return answer
 
-    def _calibrate_hand_eye(self) -> "HandEyeAnswer":
+    def _calibrate_hand_eye(self, file: Path) -> "HandEyeAnswer":
         from hw_interface.trackers.calibration import calibrated_hand_eye, toml_lines
 
         if self.arm is None or self.tracker is None:
             raise BadArgumentError("calibrate hand-eye needs --arm NAME and --tracker FILE")
-        answer = calibrated_hand_eye(self.path, ARMS[self.arm], self.tracker)
+        answer = calibrated_hand_eye(file, ARMS[self.arm], self.tracker)
         worst = max(answer.residuals_mm, key=lambda name: answer.residuals_mm[name])
         print(toml_lines(answer, ("position", "quaternion")))
         print(

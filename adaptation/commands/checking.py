@@ -41,6 +41,6 @@ class Doctor(DriverOptions):
 
 
 def _tell(finding: "Finding") -> None:
-    print(f"{finding.status:4}  {finding.check:9}  {finding.found}", flush=True)
+    print(f"{finding.status:4}  {finding.check:10}  {finding.found}", flush=True)
     if finding.advice:
-        print(f"{'':17}{finding.advice}")
+        print(f"{'':18}{finding.advice}")

@@ -8,6 +8,7 @@ from tyro.conf import arg
 
 from adaptation.commands.arguments import Flag, Incomplete, Json, check_name, check_positive
 from adaptation.commands.arm import DriverOptions
+from adaptation.commands.confirming import ask_to_move, tell_plan
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
@@ -69,7 +70,7 @@ class Move(DriverOptions):
             raise BadArgumentError(
                 "a real arm moves after Enter was pressed, and there is no terminal: give --yes"
             )
-        confirm = _ask if asks else _tell
+        confirm = ask_to_move if asks else tell_plan
         result = move(self.arm, goal, self.driver, self.driver_options, confirm)
         if not result.moved:
             print(f"{self.arm} has not moved")
@@ -109,7 +110,7 @@ class Jog(DriverOptions):
 
         keys = describe_keys(ARMS[self.arm], self.speed, self.tool_speed)
         asks = not (self.yes or task_is_known(self.driver))
-        confirm = _ask if asks else _tell
+        confirm = ask_to_move if asks else tell_plan
         if not confirm(keys):
             print(f"{self.arm} has not moved")
             return Incomplete({"moved": False})
@@ -135,17 +136,3 @@ def _show_pose(q: "Array") -> None:
     """Show joint positions on one line, which the next ones replace."""
     angles = " ".join(f"{angle:7.3f}" for angle in q.tolist())
     print(f"\r{angles} rad", end="", file=sys.stderr, flush=True)
-
-
-def _tell(plan: str) -> bool:
-    print(plan)
-    return True
-
-
-def _ask(plan: str) -> bool:
-    """Show what is going to move; whether it was confirmed by Enter alone."""
-    print(plan)
-    try:
-        return input("Enter: move; anything else: leave it where it is. ") == ""
-    except EOFError:  # Ctrl-D
-        return False

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,12 @@ from typing import Any
 import numpy as np
 
 from adaptation.jobs.arm_options import check_options
+from adaptation.jobs.calibration_age import check_calibration
+from adaptation.jobs.checked import Checked
 from adaptation.runs.records import DoctorResult, Finding
 from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS
-from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import MissingExtraError, PliantError
 from robots.scene import Scene
@@ -40,16 +40,6 @@ FREE_FAIL = 1.0  # GB; ours: a trial's recordings take some hundred MB
 FREE_WARN = 5.0  # GB
 MAX_DRIFT = 1e-3  # share; ours: a clock that is set while it runs differs by more
 MISSED = 0.01  # share of ticks; ours
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What is checked."""
-
-    arm: ArmSpec
-    driver: str  # a name in ``DRIVERS``
-    options: dict[str, Any]  # of the driver
-    seconds: float  # for which the loop is measured
 
 
 def check_versions(checked: Checked) -> Finding:
@@ -263,6 +253,7 @@ CHECKS: tuple[Callable[[Checked], Finding], ...] = (
     check_client,
     check_limits,
     check_rest_pose,
+    check_calibration,
     check_disk,
     check_device,
     check_clock,

@@ -34,6 +34,7 @@ GUIDES = {
     "Franka Research 3": "franka.md",
     "Universal Robots arms": "ur.md",
     "Arms under ros2_control": "ros2.md",
+    "Calibrating an arm": "calibration.md",
     "Eyes": "eyes.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",

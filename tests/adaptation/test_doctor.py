@@ -17,7 +17,8 @@ from emulated_feetech import SO101, emulated_so101
 
 from adaptation import cli
 from adaptation.jobs import doctor
-from adaptation.jobs.doctor import CHECKS, Checked
+from adaptation.jobs.checked import Checked
+from adaptation.jobs.doctor import CHECKS
 from hw_interface.control.pacing import measure_loop
 from robots.arm import ArmSpec, Limits
 from robots.errors import BadArgumentError
@@ -57,6 +58,7 @@ def test_an_emulated_arm_is_found_ready(monkeypatch: pytest.MonkeyPatch) -> None
         "client",
         "limits",
         "rest pose",
+        "calibrated",
         "disk",
         "device",
         "clock",

@@ -51,6 +51,8 @@ JACO = ArmSpec(
     armature=np.array([0.2, 0.2, 0.2, 0.08, 0.08, 0.08]),
     # Ours: the tool points down, in front of the bent arm.
     rest_pose=np.array([0.1493, 2.5364, 4.9529, 0.2208, -0.8439, 0.0]),
+    # Kinova, continuous, in the middle of its reach.
+    rated_payload=2.6,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [

@@ -52,6 +52,8 @@ KINOVA_GEN3 = ArmSpec(
     # Ours: the tool points down, in front of the folded arm. This arm has no brakes, its maker's
     # rest pose leans on the base.
     rest_pose=np.array([-0.0829, 0.1246, 0.0, 2.1148, 0.0, 0.9023, 0.0]),
+    # Gen3 user guide, in the middle of its reach; 2 kg at full reach.
+    rated_payload=4.0,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [

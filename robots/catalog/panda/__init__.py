@@ -51,6 +51,8 @@ PANDA = ArmSpec(
     # The ready pose of Franka's examples: libfranka, examples/generate_joint_position_motion.cpp.
     # This arm has brakes and needs no support.
     rest_pose=np.array([0.0, -np.pi / 4, 0.0, -3 * np.pi / 4, 0.0, np.pi / 2, np.pi / 4]),
+    # Franka Emika Panda data sheet.
+    rated_payload=3.0,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [

@@ -57,6 +57,8 @@ UR5E = ArmSpec(
     armature=np.array([0.6, 0.6, 0.5, 0.1, 0.1, 0.1]),
     # Ours: the tool points down, in front of the folded arm. This arm has brakes.
     rest_pose=np.array([0.0, -2.0, 2.0, -np.pi / 2, -np.pi / 2, 0.0]),
+    # UR5e data sheet.
+    rated_payload=5.0,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [

@@ -56,6 +56,8 @@ VIPERX = ArmSpec(
     armature=np.array([0.0074, 0.0148, 0.0148, 0.0074, 0.0074, 0.0125]),
     # Interbotix, vx300s.yaml: the sleep position of the arm, folded on its cradle.
     rest_pose=np.array([0.0, -1.85, 1.55, 0.0, 0.8, 0.0]),
+    # Trossen Robotics, the working payload.
+    rated_payload=0.75,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [

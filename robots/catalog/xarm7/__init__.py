@@ -55,6 +55,8 @@ XARM7 = ArmSpec(
     armature=np.array([0.3, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1]),
     # Ours: the tool points down, in front of the folded arm. This arm has brakes.
     rest_pose=np.array([0.0, -0.6, 0.0, 0.5, 0.0, 1.1, 0.0]),
+    # UFACTORY xArm user manual.
+    rated_payload=3.5,
     # Ours: all that it can reach above the table.
     move_box=np.array(
         [
