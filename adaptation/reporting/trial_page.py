@@ -15,6 +15,7 @@ from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.reporting.trial_results import result_context
+from adaptation.reporting.words import PHYSICS, VERDICTS
 from adaptation.runs.files import read_record
 from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from adaptation.runs.run import Run
@@ -25,22 +26,6 @@ from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.outlines import SHAPES
 from sim.rendering import Clip
-
-# Task parameters that are shown for each object, with their headings.
-PHYSICS = {
-    "object.friction": "friction",
-    "object.mass": "mass, kg",
-    "object.restitution": "restitution",
-}
-
-VERDICTS = {
-    "LIMITED": "the command was changed to stay inside a limit of the arm",
-    "DROPPED": "the command was not finite, too old or out of order, and was not used",
-    "HELD": "the arm braked to rest or stood: no usable command, or its tool would leave the box",
-    "STOPPED": "a controlled stop, requested by the operator or by the software",
-    "FAULT": "the watchdog stopped the arm; only the operator clears it",
-    "DIVERGED": "the simulated physics broke down",
-}
 
 
 class TrialHeader(msgspec.Struct, frozen=True):
