@@ -96,6 +96,7 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     most_stale: int  # updates that the belief was behind, at most
     trace: Trace
     object_name: str | None = None  # of a user's own object
+    again: int = 0  # how often the operator had the episode run before, which is forgotten
 
 
 class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
