@@ -1,6 +1,7 @@
 """``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,14 +27,20 @@ from adaptation.commands.arguments import (
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
+    from adaptation.live.client import LivePage
     from adaptation.runs.records import DeployResult, Timing, TrialResult
+    from robots.world import Family
 
 Clock = Literal["lockstep", "realtime"]
 CountOrFolder = Annotated[str, arg(metavar="COUNT|FOLDER")]
 DEFAULT_OBJECTS = 20
+LIVE_PORT = 8080
+LARGEST_PORT = 65_535
+OptionalPort = Annotated[tuple[int, ...] | None, arg(metavar="[PORT]", help_behavior_hint="")]
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
@@ -78,12 +85,30 @@ class ArmOptions(DriverOptions):
     """Set an option of the tracker."""
     park: bool = False
     """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
+    live: OptionalPort = None
+    """Serve a live page at http://127.0.0.1:PORT, on this computer only. Default port: 8080."""
 
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
         super().check_names()
         check_name(ARMS, self.arm)
         check_name(TRACKERS, self.tracker)
+
+    def check(self) -> None:
+        """Refuse what can be refused before a run is opened."""
+        self.check_names()
+        if self.live is not None:
+            check_port(self.live)
+
+    def live_page(self, family: "Family", arm: str) -> "AbstractContextManager[LivePage | None]":
+        """The page that was asked for; it is served once it is entered."""
+        if self.live is None:
+            return nullcontext()
+        from adaptation.live.client import LivePage
+        from adaptation.live.plan import plan_page
+
+        port = self.live[0] if self.live else LIVE_PORT
+        return LivePage(plan_page(port, family, arm, self.driver), family)
 
     @property
     def tracker_options(self) -> dict[str, Any]:
@@ -109,17 +134,18 @@ class Deploy(ArmOptions):
 
     def run(self) -> "DeployResult | Incomplete":
         """Drive the arm and print what the gate did and how the loop kept time."""
-        self.check_names()
+        self.check()
         check_positive(seconds=self.seconds)
         check_seed(self.seed)
         run = open_run(self.folder)
         from adaptation.jobs.deploy import deploy
         from adaptation.jobs.operator_console import OperatorConsole
 
-        with OperatorConsole() as operator:
+        arm = self.arm or run.arm
+        with self.live_page(run.family, arm) as page, OperatorConsole(page) as operator:
             result = deploy(
                 run,
-                self.arm or run.arm,
+                arm,
                 driver=self.driver,
                 seconds=self.seconds,
                 clock=self.clock,
@@ -139,7 +165,7 @@ class Trial(ArmOptions):
     """Try a run on new objects through an arm: one object after another, each with every policy.
 
     A trial that was stopped resumes when it is started again with the same arguments. Keys and
-    signals are those of deploy.
+    signals are those of deploy; also r runs the episode again, and n goes on to the next object.
     """
 
     objects: CountOrFolder = "20"
@@ -162,7 +188,7 @@ class Trial(ArmOptions):
 
     def run(self) -> "TrialResult | Incomplete":
         """Run the trial and print its table."""
-        self.check_names()
+        self.check()
         is_count = self.objects.removeprefix("-").isdecimal()
         count = int(self.objects) if is_count else self.tasks or DEFAULT_OBJECTS
         if is_count and self.tasks is not None:
@@ -179,6 +205,7 @@ class Trial(ArmOptions):
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
         from adaptation.jobs.trial_folder import TrialConfig
+        from adaptation.jobs.tried_objects import tried_family
 
         config = TrialConfig(
             run=str(self.folder),
@@ -197,13 +224,28 @@ class Trial(ArmOptions):
         )
         folder = self.out or self.folder / "trial"
         try:
-            with OperatorConsole() as operator:
+            with (
+                self.live_page(tried_family(run, own), config.arm) as page,
+                OperatorConsole(page, guides=True) as operator,
+            ):
                 result = run_trial(run, config, folder, self.workers, operator)
                 _print_trial(result)
         except EndedByOperator as end:  # no error; finished objects are kept
             print(f"pliant: {end}", file=sys.stderr)
             return Incomplete({"ended": str(end)})
         return result if _is_complete(result) else Incomplete(result)
+
+
+def check_port(given: tuple[int, ...]) -> None:
+    """Refuse several ports, or a number that is none.
+
+    Raises:
+        BadArgumentError: see above.
+    """
+    if len(given) > 1:
+        raise BadArgumentError(f"--live takes one port, got {len(given)}")
+    if given and not 0 <= given[0] <= LARGEST_PORT:
+        raise BadArgumentError(f"--live takes a port from 0 to {LARGEST_PORT}, got {given[0]}")
 
 
 def _is_complete(result: "DeployResult | TrialResult") -> bool:
@@ -215,7 +257,7 @@ def _print_deployed(result: "DeployResult") -> None:
     verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
     solved = sum(result.success)
     returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
-    print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
+    print(f"{counted(result.episodes, 'episode')}, {solved} successful, {result.seconds:.1f} s")
     print(f"return per episode: {returns}")
     happened = {event.event for event in result.events}
     not_adapted = "this object" if "NOT_ADAPTED" in happened else ""
@@ -256,7 +298,7 @@ def describe_timing(timing: "Timing") -> str:
     lateness = timing.lateness_ms
     policy = timing.policy_ms
     return (
-        f"control loop: {timing.rate_hz:.0f} Hz, {timing.ticks} ticks,"
+        f"control loop: {timing.rate_hz:.0f} Hz, {counted(timing.ticks, 'tick')},"
         f" {timing.missed} missed, lateness {lateness.p50:.3f} ms (median),"
         f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest);"
         f" policy {policy.p50:.1f} ms (median), {policy.max:.1f} ms (largest)"

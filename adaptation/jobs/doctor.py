@@ -21,13 +21,14 @@ from typing import Any
 
 import numpy as np
 
-from adaptation.jobs.arm_options import check_options
+from adaptation.jobs.arm_options import check_driver, check_options
 from adaptation.runs.records import DoctorResult, Finding
 from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import MissingExtraError, PliantError
 from robots.scene import Scene
 from robots.signals import Array
@@ -111,7 +112,9 @@ def check_limits(checked: Checked) -> Finding:
         return Finding("limits", "fail", f"none of {', '.join(missing)}", advice)
     joints = len(checked.arm.joints)
     speed = f"at most {limits.dq.max():.2f} rad/s, the tool {limits.tool_speed:.2f} m/s"
-    return Finding("limits", "ok", f"{joints} joints, {speed}, silence {limits.deadline} s")
+    return Finding(
+        "limits", "ok", f"{counted(joints, 'joint')}, {speed}, silence {limits.deadline} s"
+    )
 
 
 def check_rest_pose(checked: Checked) -> Finding:
@@ -145,7 +148,7 @@ def check_device(checked: Checked) -> Finding:
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, no GPU"
-    found = f"{device}; {cores} cores with a load of {load:.1f}"
+    found = f"{device}; {counted(cores, 'core')} with a load of {load:.1f}"
     if load > cores:
         return Finding("device", "warn", found, "end other programs: the loop will be late")
     if cores < 2:
@@ -285,10 +288,10 @@ def doctor(
         tell: gets each finding as soon as it is there.
 
     Raises:
-        BadArgumentError: the driver has no such option.
+        BadArgumentError: the driver has no such option, or lacks one that it needs.
     """
     with suppress(MissingExtraError):  # which a check reports
-        check_options(driver, options, 0)
+        check_driver(arm, driver, options)
     checked = Checked(ARMS[arm], driver, options, seconds)
     findings = []
     for check in CHECKS:

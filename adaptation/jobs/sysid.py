@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hw_interface.recording.reading import Decision, RecordedSession, read_recording
+from robots.counting import counted
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.families import make_family
@@ -74,8 +75,8 @@ def sysid(
     count = max(1, share)
     if len(motions) < 2:
         raise BadArgumentError(
-            f"{path} holds {len(motions)} episode with this object: one more is needed to check "
-            "the fit"
+            f"{path} holds {counted(len(motions), 'episode')} with this object: one more is needed "
+            "to check the fit"
         )
     found = fit(family, motions[:-count], motions[-count:], names)
     better = found.heldout_error < found.heldout_nominal_error
@@ -96,7 +97,9 @@ def sysid(
 def _motions(session: RecordedSession, family: Family, trial: int, path: Path) -> list[Motion]:
     """The motion of every episode with the object of a trial."""
     if not 0 <= trial < len(session.trials):
-        raise BadArgumentError(f"{path} holds {len(session.trials)} trials; there is no {trial}")
+        raise BadArgumentError(
+            f"{path} holds {counted(len(session.trials), 'trial')}; there is no {trial}"
+        )
     meant = session.trials[trial].start.object
     motions = []
     for each in session.trials:

@@ -14,6 +14,7 @@ from policies.models.particles import InfersParameters, Particles
 from policies.models.posterior import Posterior
 from policies.models.trial_vae import DiagonalGaussian
 from policies.planning.mpc import PlanState
+from robots.counting import counted
 from robots.world import Family
 from sim.randomization import parameters_of
 
@@ -83,7 +84,7 @@ def _of_tensor(tensor: Tensor, name: str) -> Iterator[BeliefNumber]:
             label = name if len(numbers) == 1 else f"{name} {i}"
             yield BeliefNumber(label, finite(value), None)
     else:
-        label = f"{name}, over {len(numbers)} numbers"
+        label = f"{name}, over {counted(len(numbers), 'number')}"
         yield BeliefNumber(label, finite(numbers.mean()), finite(numbers.std()))
 
 
