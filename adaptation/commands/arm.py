@@ -182,6 +182,8 @@ class Trial(ArmOptions):
     """Processes that share the objects in lockstep, each with its own twin."""
     seed: int = 0
     """Random seed of the objects."""
+    labels: OptionalPath = None
+    """Names, masses and photos of the real objects: a TOML file, or a folder of photos."""
     out: OptionalPath = None
     """Trial folder. Default: RUN/trial."""
     as_json: Json = False
@@ -199,6 +201,11 @@ class Trial(ArmOptions):
             raise BadArgumentError(
                 f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
             )
+        labels = None
+        if self.labels is not None:
+            from adaptation.jobs.object_labels import read_labels
+
+            labels = read_labels(self.labels)
         run = open_run(self.folder)
         own = read_tried_objects(run, None if is_count else Path(self.objects))
         from adaptation.jobs.arm_options import default_clock
@@ -228,7 +235,7 @@ class Trial(ArmOptions):
                 self.live_page(tried_family(run, own), config.arm) as page,
                 OperatorConsole(page, guides=True) as operator,
             ):
-                result = run_trial(run, config, folder, self.workers, operator)
+                result = run_trial(run, config, folder, self.workers, operator, labels)
                 _print_trial(result)
         except EndedByOperator as end:  # no error; finished objects are kept
             print(f"pliant: {end}", file=sys.stderr)

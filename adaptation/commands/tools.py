@@ -112,7 +112,7 @@ class Sysid:
         check_name(FAMILIES, self.family)
         from adaptation.jobs.sysid import sysid
 
-        result = sysid(self.file, self.fit, self.family, self.trial)
+        result = sysid(self.file, self.fit, self.family, self.trial, _tell_progress)
         for each in result.parameters:
             shown = f"not shown by this motion (effect {1e3 * each.effect:.2g} mrad)"
             if each.value is not None:
@@ -134,3 +134,8 @@ class Sysid:
             return result
         print("pliant: the held-out motion is not explained better than before", file=sys.stderr)
         return Incomplete(result)
+
+
+def _tell_progress(line: str) -> None:
+    """A line on standard error, which does not belong to the results."""
+    print(f"sysid: {line}", file=sys.stderr, flush=True)

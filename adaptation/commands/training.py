@@ -282,7 +282,8 @@ def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -
     if last == before:
         print(
             f"pliant: {run.path} was trained to its end before,"
-            f" {counted(last.iteration, 'iteration')}, and has nothing left to do; a larger --iterations, --steps, --gradient-steps or "
+            f" {counted(last.iteration, 'iteration')}, and has nothing left to do;"
+            " a larger --iterations, --steps, --gradient-steps or "
             "--minutes trains it further",
             file=sys.stderr,
         )

@@ -11,6 +11,7 @@ import torch
 from adaptation.background import Background
 from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
+from adaptation.jobs.object_labels import Labels, label_of
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import OperatorPlacer
 from adaptation.jobs.recording_notes import notes_of, trial_message
@@ -65,6 +66,7 @@ class ArmSession:
         run: Run | None = None,
         operator: OperatorConsole | None = None,
         park: bool = False,
+        labels: Labels | None = None,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
 
@@ -82,6 +84,7 @@ class ArmSession:
             run: of the policies, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
             park: whether to move the arm to its rest pose after a session without an error.
+            labels: how the person at the arm calls the objects.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
@@ -103,6 +106,7 @@ class ArmSession:
         self._tracker_options = tracker_options
         self._operator = operator
         self._park = park
+        self._labels = labels or Labels()
         self._parked = False
         self._park_error: str | None = None
         kind = DRIVERS[driver]
@@ -127,7 +131,7 @@ class ArmSession:
             clock=self.clock,
             record_to=self._record_to,
             seed=self._seed,
-            placer=OperatorPlacer(self.family, ask) if needs_operator else None,
+            placer=OperatorPlacer(self.family, ask, self._labels) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
         )
@@ -238,10 +242,9 @@ class ArmSession:
         page = None if self._operator is None else self._operator.page
         if page is not None:
             (object_name,) = object_names(self.family, task)
-            label = str(number + 1)
-            if object_name is not None:
-                label += f" ({object_name})"
-            page.begin(label, name, policy, task)
+            called = str(label_of(self._labels, number)) or object_name
+            shown = str(number + 1) if called is None else f"{number + 1} ({called})"
+            page.begin(shown, name, policy, task)
         return page
 
 

@@ -54,6 +54,7 @@ class OperatorConsole:
         self._closing = threading.Event()
         self._confirmed = threading.Event()
         self._thread: threading.Thread | None = None
+        self.recordings: set[Path] = set()  # of all workers, where there are several
         self._last_line = "arm: not connected; not recorded"
 
     def __enter__(self) -> Self:
@@ -65,6 +66,9 @@ class OperatorConsole:
         """Restore the terminal and say how the arm was left."""
         self._keys.__exit__()
         self._line.say(self._last_line)
+        if len(self.recordings) > 1:
+            names = " ".join(sorted(str(path) for path in self.recordings))
+            self._line.say(f"recordings of all workers: {names}")
 
     @property
     def ask(self) -> Callable[[str], object]:

@@ -13,7 +13,7 @@ from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.families import make_family
 from sim.recorded_motion import DELAY, Motion, Scale
-from sim.system_id import Fit, Fitted, fit
+from sim.system_id import Fit, Fitted, Tell, fit, say_nothing
 
 HELDOUT_SHARE = 0.25  # of the episodes, the last ones; at least one
 MARGIN = 0.05  # of the old range, by which the new one is wider than the interval at each end
@@ -50,6 +50,7 @@ def sysid(
     names: Sequence[str] = (),
     family_name: str | None = None,
     trial: int = 0,
+    tell: Tell = say_nothing,
 ) -> SysidResult:
     """Fit the parameters of a family to what its arm did in a recording.
 
@@ -61,6 +62,7 @@ def sysid(
         names: parameters to fit; (): all numbers among the family's ranges, and the delay.
         family_name: whose parameters; None: those of the recording's family.
         trial: number of a trial in the recording, from 0, whose object is meant.
+        tell: gets a line about each step, which may take a minute.
 
     Raises:
         FileNotFoundError: there is no such recording.
@@ -78,7 +80,7 @@ def sysid(
             f"{path} holds {counted(len(motions), 'episode')} with this object: one more is needed "
             "to check the fit"
         )
-    found = fit(family, motions[:-count], motions[-count:], names)
+    found = fit(family, motions[:-count], motions[-count:], names, tell)
     better = found.heldout_error < found.heldout_nominal_error
     return SysidResult(
         family=family.name,

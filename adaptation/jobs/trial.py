@@ -16,10 +16,18 @@ import torch
 from adaptation.jobs.arm_options import task_is_known
 from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import EVALUATION, explores
+from adaptation.jobs.object_labels import Labels, keep_labels, kept_labels
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import sample_objects
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
-from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
+from adaptation.jobs.trial_folder import (
+    SKIPPED,
+    SkippedObject,
+    TrialConfig,
+    open_or_resume,
+    read_episodes,
+    skipped_objects,
+)
 from adaptation.jobs.tried_objects import tried_family, tried_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
@@ -29,6 +37,7 @@ from adaptation.runs.log import Log
 from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
+from hw_interface.recording.files import recordings_in
 from hw_interface.warn import warn
 from robots.errors import PliantError
 
@@ -47,6 +56,7 @@ def run_trial(
     folder: Path,
     workers: int = 1,
     operator: OperatorConsole | None = None,
+    labels: Labels | None = None,
 ) -> TrialResult:
     """Run the remaining objects of a trial and compare the policies.
 
@@ -56,6 +66,7 @@ def run_trial(
         folder: the trial folder, new or of the same trial.
         workers: processes that share the objects in lockstep, each with a simulated arm.
         operator: the person at the arm; with several workers, at the first worker's arm.
+        labels: what the person knows of the objects; None: what was given earlier, if anything.
 
     Raises:
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
@@ -65,10 +76,13 @@ def run_trial(
         EndedByOperator: the operator ended the trial.
     """
     started = monotonic()
+    earlier = recordings_in(folder)
     for _ in run.policies(config.arm):
         pass  # read and check every checkpoint now; the workers receive the loaded policies
     open_session(run, config, config.clock, folder)
     open_or_resume(run, config, folder)
+    if labels is not None:
+        keep_labels(labels, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
     helpers = []
     for worker in range(1, workers):
@@ -78,6 +92,9 @@ def run_trial(
     except BaseException:
         stop_processes(helpers)
         raise
+    finally:
+        if operator is not None:
+            operator.recordings = recordings_in(folder) - earlier
     endings = [ending]
     for helper in helpers:
         helper.join()
@@ -125,6 +142,7 @@ def open_session(
         run=run,
         operator=operator,
         park=config.park,
+        labels=kept_labels(folder),
     )
 
 
@@ -162,6 +180,7 @@ def run_objects(
     tasks = sample_objects(family, config.driver, config.seed, config.objects)
     explore = explores(family, config.episodes or family.episodes)
     done = {(record.object, record.policy, record.episode) for record in read_episodes(folder)}
+    skipped = skipped_objects(folder)
     last_episode = len(explore) - 1
     own_objects = range(worker, config.objects, workers)
     with (
@@ -170,6 +189,8 @@ def run_objects(
         progress_of(f"trial {worker + 1}/{workers}", config.clock, operator) as show,
     ):
         for i, number in enumerate(own_objects):
+            if number in skipped:
+                continue
             for name, policy in tried_policies(run, family, config.arm):
                 needs_truth = name == "oracle" and not task_is_known(config.driver)
                 if needs_truth or (number, name, last_episode) in done:
@@ -179,12 +200,21 @@ def run_objects(
                 session.world.rng = np.random.default_rng([EVALUATION, config.seed, 3, number])
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
+                if operator is not None and operator.skip_requested:
+                    skip_object(folder, number)
+                    break
                 if len(records) == len(explore):
                     log.write(*records)
                 if operator is not None and operator.end_requested:
                     raise EndedByOperator(f"ended; start the trial again to resume {folder}")
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
     return session.ending
+
+
+def skip_object(folder: Path, number: int) -> None:
+    """Note that the operator left an object: none of its episodes counts."""
+    with closing(Log(folder / SKIPPED)) as log:
+        log.write(SkippedObject(number))
 
 
 def progress_of(
@@ -223,7 +253,10 @@ def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
 def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:
     """Compare the policies at the trial's clock; summarize gate verdicts and loop timing."""
     records = read_episodes(folder)
-    grids = episode_grids(records, config.clock, folder)
+    skipped = skipped_objects(folder)
+    if not records:
+        raise PliantError(f"every object was skipped: remove {folder / SKIPPED} to try them again")
+    grids = episode_grids(records, config.clock, folder, skipped)
     comparison = msgspec.structs.asdict(compare_policies(grids))
     comparison["seconds"] = seconds
     comparison["run"] = str(run.path)
@@ -241,6 +274,7 @@ def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> Tr
         timing=timings[-1] if timings else None,
         not_adapted=_objects_with("NOT_ADAPTED", records),
         updates_failed=_objects_with("UPDATE_FAILED", records),
+        skipped=skipped,
     )
 
 

@@ -175,7 +175,8 @@ class Page:
     def close(self) -> None:
         """Stop to serve."""
         self._attach(None)
-        self.server.stop()
+        with redirect_stdout(io.StringIO()):  # viser says so
+            self.server.stop()
 
 
 def _refuse_other_sites(port: int) -> None:

@@ -195,6 +195,7 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     # does, and those with which an update of its belief failed
     not_adapted: list[int] = []
     updates_failed: list[int] = []
+    skipped: list[int] = []  # objects, counted from 0, that the operator left; they do not count
 
 
 class DeployResult(msgspec.Struct, frozen=True):
