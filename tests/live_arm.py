@@ -16,9 +16,9 @@ from websockets.sync.client import ClientConnection, connect
 from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import Sizes
 from hw_interface.control.shared_state import SharedState
+from robots.world import Family
 
 FAMILY = Push()
-SIZES = Sizes.of(FAMILY)
 PATIENCE = 60.0  # s
 PROTOCOL = f"viser-v{viser.__version__}"
 
@@ -28,8 +28,8 @@ class PublishedArm:
 
     clock = "realtime"
 
-    def __init__(self) -> None:
-        self.shared = SharedState(SIZES)
+    def __init__(self, family: Family = FAMILY) -> None:
+        self.shared = SharedState(Sizes.of(family))
         self.control = SimpleNamespace(shared=self.shared)
         self.events = 0
         self.publish(Mode.RUNNING)

@@ -24,15 +24,18 @@ from adaptation.commands.arguments import (
     parse_pairs,
     read_tried_objects,
 )
+from adaptation.commands.arm_results import is_complete, print_deployed, print_trial
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
-from robots.counting import counted
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
+    from adaptation.jobs.trial_folder import TrialConfig
     from adaptation.live.client import LivePage
-    from adaptation.runs.records import DeployResult, Timing, TrialResult
+    from adaptation.runs.records import DeployResult, TrialResult
+    from adaptation.runs.run import Run
+    from robots.mesh_object import MeshObject
     from robots.world import Family
 
 Clock = Literal["lockstep", "realtime"]
@@ -156,8 +159,8 @@ class Deploy(ArmOptions):
                 operator=operator,
                 park=self.park,
             )
-            _print_deployed(result)
-        return result if _is_complete(result) else Incomplete(result)
+            print_deployed(result)
+        return result if is_complete(result) else Incomplete(result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,13 +211,30 @@ class Trial(ArmOptions):
             labels = read_labels(self.labels)
         run = open_run(self.folder)
         own = read_tried_objects(run, None if is_count else Path(self.objects))
-        from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
-        from adaptation.jobs.trial_folder import TrialConfig
         from adaptation.jobs.tried_objects import tried_family
 
-        config = TrialConfig(
+        config = self._config(run, count, own)
+        folder = self.out or self.folder / "trial"
+        try:
+            with (
+                self.live_page(tried_family(run, own), config.arm) as page,
+                OperatorConsole(page, guides=True) as operator,
+            ):
+                result = run_trial(run, config, folder, self.workers, operator, labels)
+                print_trial(result)
+        except EndedByOperator as end:  # no error; finished objects are kept
+            print(f"pliant: {end}", file=sys.stderr)
+            return Incomplete({"ended": str(end)})
+        return result if is_complete(result) else Incomplete(result)
+
+    def _config(self, run: "Run", count: int, own: "tuple[MeshObject, ...]") -> "TrialConfig":
+        """What the trial does, with ``count`` objects, or tasks with objects of the user's own."""
+        from adaptation.jobs.arm_options import default_clock
+        from adaptation.jobs.trial_folder import TrialConfig
+
+        return TrialConfig(
             run=str(self.folder),
             arm=self.arm or run.arm,
             driver=self.driver,
@@ -229,18 +249,6 @@ class Trial(ArmOptions):
             tracker_options=self.tracker_options,
             park=self.park,
         )
-        folder = self.out or self.folder / "trial"
-        try:
-            with (
-                self.live_page(tried_family(run, own), config.arm) as page,
-                OperatorConsole(page, guides=True) as operator,
-            ):
-                result = run_trial(run, config, folder, self.workers, operator, labels)
-                _print_trial(result)
-        except EndedByOperator as end:  # no error; finished objects are kept
-            print(f"pliant: {end}", file=sys.stderr)
-            return Incomplete({"ended": str(end)})
-        return result if _is_complete(result) else Incomplete(result)
 
 
 def check_port(given: tuple[int, ...]) -> None:
@@ -253,60 +261,3 @@ def check_port(given: tuple[int, ...]) -> None:
         raise BadArgumentError(f"--live takes one port, got {len(given)}")
     if given and not 0 <= given[0] <= LARGEST_PORT:
         raise BadArgumentError(f"--live takes a port from 0 to {LARGEST_PORT}, got {given[0]}")
-
-
-def _is_complete(result: "DeployResult | TrialResult") -> bool:
-    """Whether the recording is complete and the arm was parked if that was requested."""
-    return result.recording_error is None and result.park_error is None
-
-
-def _print_deployed(result: "DeployResult") -> None:
-    verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
-    solved = sum(result.success)
-    returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
-    print(f"{counted(result.episodes, 'episode')}, {solved} successful, {result.seconds:.1f} s")
-    print(f"return per episode: {returns}")
-    happened = {event.event for event in result.events}
-    not_adapted = "this object" if "NOT_ADAPTED" in happened else ""
-    _print_beliefs(not_adapted, "this object" if "UPDATE_FAILED" in happened else "")
-    print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
-    if result.timing is not None:
-        print(describe_timing(result.timing))
-    if result.recording is not None:
-        complete = "" if result.recording_error is None else ", not complete"
-        print(f"recording: {result.recording}{complete}")
-
-
-def _print_trial(result: "TrialResult") -> None:
-    from adaptation.reporting.table import table
-
-    print(table(result))
-    _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
-    if result.timing is not None:
-        print(describe_timing(result.timing))
-
-
-def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
-    """Describe a problem of the belief, with the objects it concerns; empty without objects."""
-    if not_adapted:
-        print(f"not adapted: the belief predicts {not_adapted} worse than before any experience")
-    if updates_failed:
-        print(f"not all experience was learned from: updates failed with {updates_failed}")
-
-
-def _name_objects(numbers: list[int]) -> str:
-    """The numbers of objects, counted from 1; empty without objects."""
-    counted = ", ".join(str(number + 1) for number in numbers)
-    return f"object {counted}" if counted else ""
-
-
-def describe_timing(timing: "Timing") -> str:
-    """How the control loop kept time, in one line."""
-    lateness = timing.lateness_ms
-    policy = timing.policy_ms
-    return (
-        f"control loop: {timing.rate_hz:.0f} Hz, {counted(timing.ticks, 'tick')},"
-        f" {timing.missed} missed, lateness {lateness.p50:.3f} ms (median),"
-        f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest);"
-        f" policy {policy.p50:.1f} ms (median), {policy.max:.1f} ms (largest)"
-    )

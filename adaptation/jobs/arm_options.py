@@ -69,3 +69,17 @@ def check_driver(arm: str, driver: str, options: dict[str, Any]) -> None:
     kind = DRIVERS[driver]
     given = check_options(driver, options, 0)
     kind(spec, Scene(spec), kind.Options(**given))
+
+
+def check_port(driver: str, options: dict[str, Any]) -> None:
+    """Refuse a driver that needs a port and was not given one.
+
+    Raises:
+        BadArgumentError: it is such a driver.
+        MissingExtraError: the driver needs a package that is not installed.
+    """
+    defaults = {field.name: field.default for field in fields(DRIVERS[driver].Options)}
+    if defaults.get("port") == "" and not options.get("port"):
+        raise BadArgumentError(
+            f"the driver {driver!r} needs the port or address of the arm: --port"
+        )

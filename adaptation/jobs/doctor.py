@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptation.jobs.arm_options import check_driver, check_options
+from adaptation.jobs.arm_options import check_options, check_port
 from adaptation.runs.records import DoctorResult, Finding
 from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
@@ -288,10 +288,11 @@ def doctor(
         tell: gets each finding as soon as it is there.
 
     Raises:
-        BadArgumentError: the driver has no such option, or lacks one that it needs.
+        BadArgumentError: the driver has no such option, or lacks its port.
     """
     with suppress(MissingExtraError):  # which a check reports
-        check_driver(arm, driver, options)
+        check_options(driver, options, 0)
+        check_port(driver, options)
     checked = Checked(ARMS[arm], driver, options, seconds)
     findings = []
     for check in CHECKS:

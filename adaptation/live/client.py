@@ -181,7 +181,8 @@ class LivePage:
         if self._process is None:
             return
         self._process.join(CLOSE_TIMEOUT)
-        how = describe_exit(self._process.exitcode or 0)
+        status = self._process.exitcode
+        how = "does not answer any more" if status is None else describe_exit(status)
         warn(f"the live page {how}; the arm goes on, and the keys still work")
 
     def _tell(self) -> None:

@@ -13,7 +13,7 @@ from adaptation.live.snapshot import Snapshot
 from hw_interface.control.own_session import Signaled, enter_own_session
 
 PERIOD = 1 / 15  # s between two pictures
-NICENESS = 15  # others come first, above all the policy
+NICENESS = 5  # others come first, above all the policy
 LARGEST = 2**18  # bytes of a message
 READY = b"ready"
 
@@ -28,7 +28,6 @@ def serve_page(plan: PagePlan, policy: socket.socket, parent: int) -> None:
     """
     signaled = Signaled()
     enter_own_session(signaled)
-    os.nice(NICENESS)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # standard output belongs to results
     from adaptation.live.page import Page  # imports viser, which takes a second
 
@@ -38,6 +37,7 @@ def serve_page(plan: PagePlan, policy: socket.socket, parent: int) -> None:
         _send(policy, str(error).encode())
         raise SystemExit(1) from error
     _send(policy, READY)
+    os.nice(NICENESS)
     policy.setblocking(False)
     shown: Snapshot | None = Snapshot()
     while shown is not None and os.getppid() == parent and not signaled.end.is_set():

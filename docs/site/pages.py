@@ -35,6 +35,7 @@ GUIDES = {
     "Universal Robots arms": "ur.md",
     "Arms under ros2_control": "ros2.md",
     "Eyes": "eyes.md",
+    "Live page": "live.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",

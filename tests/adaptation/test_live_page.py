@@ -1,10 +1,11 @@
-"""The live page: what it shows, what its buttons do, and that none of its troubles reach the arm."""
+"""The live page: what it shows, what its buttons do, and that its troubles stay with it."""
 
 import os
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -154,7 +155,8 @@ def test_a_page_of_another_site_in_the_same_browser_is_refused(page: LivePage) -
 
 def test_it_is_served_on_loopback_alone(page: LivePage) -> None:
     port = int(page.address.rsplit(":", 1)[1])
-    listening = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+    table = Path("/proc/net/tcp").read_text()
+    listening = [line.split() for line in table.splitlines()[1:]]
     addresses = {
         words[1].split(":")[0]
         for words in listening
