@@ -200,13 +200,15 @@ def run_objects(
                 session.world.rng = np.random.default_rng([EVALUATION, config.seed, 3, number])
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
-                if operator is not None and operator.skip_requested:
+                is_skipped = operator is not None and operator.skip_requested
+                if is_skipped:
                     skip_object(folder, number)
-                    break
-                if len(records) == len(explore):
+                elif len(records) == len(explore):
                     log.write(*records)
                 if operator is not None and operator.end_requested:
                     raise EndedByOperator(f"ended; start the trial again to resume {folder}")
+                if is_skipped:
+                    break
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
     return session.ending
 

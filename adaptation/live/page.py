@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import websockets.asyncio.server
 from viser import GuiHtmlHandle, SceneNodeHandle, ViserServer
+from websockets.typing import Origin
 
 from adaptation.live import panel
 from adaptation.live.plan import HOST, PagePlan
@@ -185,6 +186,7 @@ def _refuse_other_sites(port: int) -> None:
     viser does not check where a connection comes from; the library below it can. This process does
     nothing but serve this page.
     """
-    own = [f"http://{host}:{port}" for host in (HOST, "localhost")]
+    own = [Origin(f"http://{host}:{port}") for host in (HOST, "localhost")]
     serve = websockets.asyncio.server.serve
-    websockets.asyncio.server.serve = partial(serve, origins=[*own, None])  # type: ignore[misc,assignment,arg-type]
+    checked = partial(serve, origins=[*own, None])
+    websockets.asyncio.server.serve = checked  # type: ignore[misc,assignment]

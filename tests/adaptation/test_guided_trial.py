@@ -1,4 +1,4 @@
-"""Trials with a person at the arm: an episode is run again, an object is left, objects have labels."""
+"""Trials with a person at the arm: episodes are run again, objects are left, and have labels."""
 
 from pathlib import Path
 from typing import Any
