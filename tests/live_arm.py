@@ -54,7 +54,12 @@ class Browser:
     def __init__(self, address: str, **options: Any) -> None:
         url = address.replace("http", "ws")
         self.socket: ClientConnection = connect(
-            url, subprotocols=[PROTOCOL], max_size=None, open_timeout=PATIENCE, **options
+            url,
+            subprotocols=[PROTOCOL],
+            max_size=None,
+            open_timeout=PATIENCE,
+            ping_interval=None,
+            **options,
         )
         self.buttons: dict[str, str] = {}  # id by label
         self.texts: dict[str, str] = {}  # HTML by id
