@@ -95,6 +95,7 @@ class LivePage:
         if answer != READY:
             reason = answer.decode(errors="replace") or "its process did not come up"
             raise ArmError(f"the live page is not served: {reason}")
+        self._socket.settimeout(0.0)  # nothing waits for the page from now on
 
     def __exit__(self, *_: object) -> None:
         """End the page; a browser that is still open says that its connection is lost."""
@@ -165,6 +166,8 @@ class LivePage:
         """Carry out one button; whether the page is still there."""
         try:
             word = self._socket.recv(LONGEST_WORD).decode(errors="replace")
+        except BlockingIOError:  # nothing after all
+            return True
         except OSError:
             word = ""
         if not word:
@@ -190,7 +193,7 @@ class LivePage:
         numbers = self._numbers()
         snapshot = msgspec.structs.replace(self._snapshot, belief=numbers)
         with suppress(OSError):
-            self._socket.send(msgspec.json.encode(snapshot), socket.MSG_DONTWAIT)
+            self._socket.send(msgspec.json.encode(snapshot))
 
     def _numbers(self) -> list[BeliefNumber]:
         """The belief in words; a failure is shown, and costs nothing else."""
