@@ -106,27 +106,9 @@ def rollout(
     following = Next.GO_ON
     while e < episodes and following is not Next.END:
         before = belief
-        ticks: list[Transition] = []
         noise = _episode_noise(method, belief)
-        success = torch.zeros(world.n, dtype=torch.bool)
-        obs = _tensor(world.reset(task))
-        alive = obs.isfinite().all(-1)
-        obs = _zero_if_not_finite(obs)
-        for t in range(world.family.horizon):
-            action = method.act(obs, belief, explores[e])
-            step = world.step(action.double().numpy())
-            tick = make_transition(obs, action, step, t == 0 and e == 0, t == 0, alive)
-            belief = method.observe(belief, tick)
-            if on_tick is not None:
-                on_tick(e, t, step)
-            ticks.append(tick)
-            success = torch.where(tick.valid, _flags(step.success), success)
-            alive = tick.valid & ~tick.terminated & ~tick.truncated
-            obs = tick.next_obs
-            if not alive.any():
-                break
-        episode = _whole_episode(ticks, world.family.horizon)
-        success = judge(world.family, task, episode, success)
+        episode, last, belief = _run_episode(world, method, task, belief, explores[e], e, on_tick)
+        success = judge(world.family, task, episode, last)
         if on_episode is not None:
             following = on_episode(e, episode, success)
         if following is Next.AGAIN:
@@ -139,6 +121,41 @@ def rollout(
         if e < episodes and following is not Next.END:  # else nothing could use this update
             belief = method.adapt(belief, episode)
     return _with_noise(TrialBatch(stack(finished), parameters, ids, torch.stack(successes)), noises)
+
+
+def _run_episode(
+    world: World,
+    method: Policy[B],
+    task: Task,
+    belief: B,
+    explores: bool,
+    number: int,
+    on_tick: OnTick | None,
+) -> tuple[Transition, Tensor, B]:
+    """Act until every world has ended.
+
+    Returns:
+        The ticks (H, n, ...), whether the goal was met in the last valid one (n,), and the belief.
+    """
+    ticks: list[Transition] = []
+    success = torch.zeros(world.n, dtype=torch.bool)
+    obs = _tensor(world.reset(task))
+    alive = obs.isfinite().all(-1)
+    obs = _zero_if_not_finite(obs)
+    for t in range(world.family.horizon):
+        action = method.act(obs, belief, explores)
+        step = world.step(action.double().numpy())
+        tick = make_transition(obs, action, step, t == 0 and number == 0, t == 0, alive)
+        belief = method.observe(belief, tick)
+        if on_tick is not None:
+            on_tick(number, t, step)
+        ticks.append(tick)
+        success = torch.where(tick.valid, _flags(step.success), success)
+        alive = tick.valid & ~tick.terminated & ~tick.truncated
+        obs = tick.next_obs
+        if not alive.any():
+            break
+    return _whole_episode(ticks, world.family.horizon), success, belief
 
 
 def _with_noise(trial: TrialBatch, noises: list[Tensor]) -> TrialBatch:

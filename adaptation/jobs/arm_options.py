@@ -72,12 +72,13 @@ def check_driver(arm: str, driver: str, options: dict[str, Any]) -> None:
 
 
 def check_port(driver: str, options: dict[str, Any]) -> None:
-    """Refuse a driver that needs a port and was not given one.
+    """Refuse options that do not exist, and a driver that needs a port and was not given one.
 
     Raises:
-        BadArgumentError: it is such a driver.
+        BadArgumentError: they are such options, or it is such a driver.
         MissingExtraError: the driver needs a package that is not installed.
     """
+    check_options(driver, options, 0)
     defaults = {field.name: field.default for field in fields(DRIVERS[driver].Options)}
     if defaults.get("port") == "" and not options.get("port"):
         raise BadArgumentError(

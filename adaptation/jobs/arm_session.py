@@ -83,14 +83,13 @@ class ArmSession:
             tracker_options: of the tracker.
             run: of the policies, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
-            park: whether to move the arm to its rest pose after a session without an error.
+            park: whether to move to the rest pose after a session without an error.
             labels: how the person at the arm calls the objects.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
             MissingExtraError: the driver needs a package that is not installed.
-            BadArgumentError: an option does not exist or is not possible, the clock does not fit
-                the driver, or the family has several objects.
+            BadArgumentError: an option or the clock is not possible, or there are several objects.
         """
         self.family = family
         self.clock = clock or default_clock(driver)

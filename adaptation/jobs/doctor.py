@@ -135,8 +135,8 @@ def check_disk(checked: Checked) -> Finding:
     """Room for recordings in the present folder."""
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     found = f"{free:.1f} GB free in the present folder"
-    advice = "make room: a recording ends when the disk is full, and the arm goes on"
     if free < FREE_WARN:
+        advice = "make room: a recording ends when the disk is full, and the arm goes on"
         return Finding("disk", "fail" if free < FREE_FAIL else "warn", found, advice)
     return Finding("disk", "ok", found)
 
@@ -278,25 +278,23 @@ CHECKS: tuple[Callable[[Checked], Finding], ...] = (
 def doctor(
     arm: str, driver: str, options: dict[str, Any], seconds: float, tell: Callable[[Finding], None]
 ) -> DoctorResult:
-    """Run every check in turn.
+    """Run every check.
 
     Args:
         arm: a name in ``ARMS``.
         driver: a name in ``DRIVERS``.
         options: of the driver.
         seconds: for which the loop is measured.
-        tell: gets each finding as soon as it is there.
+        tell: gets each finding at once.
 
     Raises:
         BadArgumentError: the driver has no such option, or lacks its port.
     """
     with suppress(MissingExtraError):  # which a check reports
-        check_options(driver, options, 0)
         check_port(driver, options)
     checked = Checked(ARMS[arm], driver, options, seconds)
     findings = []
     for check in CHECKS:
-        finding = check(checked)
-        tell(finding)
-        findings.append(finding)
+        findings.append(check(checked))
+        tell(findings[-1])
     return DoctorResult(arm=arm, driver=driver, findings=findings)

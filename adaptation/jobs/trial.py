@@ -6,6 +6,7 @@ A trial that was stopped resumes with the object and policy it had not finished.
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 
@@ -84,9 +85,8 @@ def run_trial(
     if labels is not None:
         keep_labels(labels, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
-    helpers = []
-    for worker in range(1, workers):
-        helpers.append(start_process(run_worker, run, config, folder, worker, workers))
+    others = range(1, workers)
+    helpers = [start_process(run_worker, run, config, folder, each, workers) for each in others]
     try:
         ending = run_objects(run, config, folder, 0, workers, operator)
     except BaseException:
@@ -95,13 +95,7 @@ def run_trial(
     finally:
         if operator is not None:
             operator.recordings = recordings_in(folder) - earlier
-    endings = [ending]
-    for helper in helpers:
-        helper.join()
-        if helper.exitcode in WORKER_ENDINGS:
-            endings.append(WORKER_ENDINGS[helper.exitcode])
-        elif helper.exitcode != 0:
-            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+    endings = [ending, *_join_workers(helpers, folder)]
     needs_check = config.realtime_episodes > 0 and not _has_realtime_check(config, folder)
     if needs_check and ending.park_error is None:  # else the arm is not to move again
         endings.append(run_realtime_check(run, config, folder, operator))
@@ -113,6 +107,22 @@ def run_trial(
     )
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
+
+
+def _join_workers(workers: list[BaseProcess], folder: Path) -> list[Ending]:
+    """Wait for all workers; the endings of those where something went wrong at the end.
+
+    Raises:
+        PliantError: a worker failed.
+    """
+    endings = []
+    for worker in workers:
+        worker.join()
+        if worker.exitcode in WORKER_ENDINGS:
+            endings.append(WORKER_ENDINGS[worker.exitcode])
+        elif worker.exitcode != 0:
+            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+    return endings
 
 
 def _first(reasons: list[str | None]) -> str | None:
@@ -267,7 +277,7 @@ def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> Tr
     verdicts: Counter[str] = Counter()
     for record in records:
         verdicts.update(record.verdicts)
-    timings = [record.timing for record in records if record.timing is not None]
+    timings = [record.timing for record in records if record.timing]
     return TrialResult(
         **comparison,
         arm=config.arm,

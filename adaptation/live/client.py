@@ -34,7 +34,7 @@ from robots.errors import ArmError, BadArgumentError
 from robots.world import Family, Step, Task
 
 PERIOD = 0.2  # s between two messages
-START_TIMEOUT = 60.0  # s, for the page to be served: its libraries are slow to load
+START_TIMEOUT = 180.0  # s, for the page to be served: its libraries are slow to load
 CLOSE_TIMEOUT = 2.0  # s, for its process to end, before it is terminated
 LONGEST_WORD = 400  # bytes
 KEPT = 20  # judged episodes that are sent
