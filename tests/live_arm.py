@@ -19,7 +19,7 @@ from hw_interface.control.shared_state import SharedState
 from robots.world import Family
 
 FAMILY = Push()
-PATIENCE = 60.0  # s
+PATIENCE = 120.0  # s, of a machine that does much else
 PROTOCOL = f"viser-v{viser.__version__}"
 
 

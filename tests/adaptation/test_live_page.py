@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_it_shows_mode_event_episode_belief_verdict_and_timing_in_words(
     page.judge(0, True, "distance 1.2 cm", "limited 2")
     arm.publish(Mode.FAULT, Event.TORQUE_LIMIT)
     shown = browser.read_until(
-        "FAULT", "4 behind", "success", "7 of 1000", EVENTS[Event.TORQUE_LIMIT]
+        "FAULT", "4 behind", "success", "7 of 1000", escape(EVENTS[Event.TORQUE_LIMIT])
     )
     for words in (
         MODES[Mode.FAULT],
