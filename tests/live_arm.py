@@ -21,6 +21,18 @@ from robots.world import Family
 FAMILY = Push()
 PATIENCE = 120.0  # s, of a machine that does much else
 PROTOCOL = f"viser-v{viser.__version__}"
+CAMERA = {
+    "type": "ViewerCameraMessage",
+    "wxyz": [1.0, 0.0, 0.0, 0.0],
+    "position": [1.0, 1.0, 1.0],
+    "fov": 1.0,
+    "near": 0.01,
+    "far": 100.0,
+    "image_height": 100,
+    "image_width": 100,
+    "look_at": [0.0, 0.0, 0.0],
+    "up_direction": [0.0, 0.0, 1.0],
+}
 
 
 class PublishedArm:
@@ -61,6 +73,7 @@ class Browser:
             ping_interval=None,
             **options,
         )
+        self._send(CAMERA)  # before that viser does not listen to it
         self.buttons: dict[str, str] = {}  # id by label
         self.texts: dict[str, str] = {}  # HTML by id
 
@@ -95,7 +108,10 @@ class Browser:
         """Press the button whose label begins so."""
         (uuid,) = (uuid for text, uuid in self.buttons.items() if text.startswith(label))
         pressed = {"type": "GuiUpdateMessage", "uuid": uuid, "updates": {"value": True}}
-        self.socket.send(msgspec.msgpack.encode(pressed))
+        self._send(pressed)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self.socket.send(msgspec.msgpack.encode(message))
 
     def close(self) -> None:
         self.socket.close()

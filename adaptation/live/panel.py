@@ -30,8 +30,8 @@ COLORS = {
 }
 LATEST = 4  # events that are shown
 NEWEST = 8  # judged episodes that are shown
-CELL = "padding:1px 8px 1px 0;text-align:left;vertical-align:top"
-NUMBER = "padding:1px 0 1px 8px;text-align:right;font-variant-numeric:tabular-nums"
+CELL = "padding:1px 8px;text-align:left;vertical-align:top"
+NUMBER = "padding:1px 8px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
 
 
 def no_arm() -> str:
@@ -56,16 +56,16 @@ def mode_html(state: Record) -> str:
 
 def _head(name: str, words: str, color: str) -> str:
     return (
-        f'<div style="border-left:6px solid {color};padding:2px 10px">'
+        f'<div style="border-left:6px solid {color};margin-bottom:6px;padding:2px 10px">'
         f'<b style="font-size:1.5em;color:{color}">{escape(name)}</b><br>{escape(words)}</div>'
     )
 
 
 def safety_html(notice: str) -> str:
     """What the buttons are not, and what came of the last one."""
-    text = f'<p style="margin:0;font-size:0.85em">{NO_EMERGENCY_STOP}</p>'
+    text = f'<p style="margin:0 10px;font-size:0.85em">{NO_EMERGENCY_STOP}</p>'
     if notice:
-        text += f'<p style="margin:6px 0 0"><b>{escape(notice)}</b></p>'
+        text += f'<p style="margin:6px 10px 0"><b>{escape(notice)}</b></p>'
     return text
 
 
