@@ -31,7 +31,7 @@ COLORS = {
 LATEST = 4  # events that are shown
 NEWEST = 8  # judged episodes that are shown
 CELL = "padding:1px 8px;text-align:left;vertical-align:top"
-NUMBER = "padding:1px 8px;text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"
+NUMBER = "padding:1px 8px;text-align:right;font-variant-numeric:tabular-nums"
 
 
 def no_arm() -> str:
@@ -112,11 +112,13 @@ def judged_html(shown: Snapshot) -> str:
         return "no episode has ended"
     rows = []
     for judged in reversed(shown.judged[-NEWEST:]):
-        where = f"object {judged.object}, {judged.policy.replace('_', ' ')}, {judged.episode}"
+        where = f"{judged.object}, {judged.policy.replace('_', ' ')}, {judged.episode}"
         outcome = "success" if judged.success else "no success"
-        result = f"{judged.result}; {judged.changed}" if judged.changed else judged.result
-        rows.append((where, outcome, result))
-    return table(["object, policy, episode", "verdict", ""], rows)
+        verdict = f"{outcome}, {judged.result}"
+        if judged.changed:
+            verdict += f"; {judged.changed}"
+        rows.append((where, verdict))
+    return table(["object, policy, episode", "verdict"], rows)
 
 
 def timing_html(state: Record, action_stamp: float, rate: float, is_realtime: bool) -> str:

@@ -16,6 +16,7 @@ import torch
 from live_arm import FAMILY, PATIENCE, Browser, PublishedArm
 from websockets.exceptions import InvalidStatus
 
+from adaptation import cli
 from adaptation.live import panel
 from adaptation.live.belief_numbers import MOST, describe_belief
 from adaptation.live.client import LivePage
@@ -175,6 +176,15 @@ def test_a_port_in_use_is_refused_before_a_process_is_started() -> None:
         with pytest.raises(BadArgumentError, match=f"--live {port}: Address already in use"):
             page.__enter__()
         assert page._process is None
+
+
+@pytest.mark.parametrize(("given", "reason"), [("1 2", "takes one port"), ("70000", "from 0 to")])
+def test_what_is_no_port_is_refused_before_a_run_is_opened(
+    given: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"deploy nowhere --arm panda --live {given}"
+    assert cli.main(words.split()) == 2
+    assert reason in capsys.readouterr().err
 
 
 def test_a_page_that_hangs_or_is_killed_delays_nothing_and_is_reported_once(
