@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -16,7 +16,6 @@ from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import OperatorPlacer
 from adaptation.jobs.recording_notes import notes_of, trial_message
 from adaptation.jobs.visit import Visit, behind_of
-from adaptation.live.client import LivePage
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord
 from adaptation.runs.run import Run
@@ -29,6 +28,9 @@ from robots.catalog import ARMS
 from robots.errors import PliantError
 from robots.world import Family, Task
 from sim.own_objects import object_names
+
+if TYPE_CHECKING:
+    from adaptation.live.client import LivePage  # only where a page was asked for
 
 UPDATE_SHARE = 0.5  # share of a control period for which a tick waits for its own belief update
 
@@ -236,7 +238,7 @@ class ArmSession:
 
     def _begin_page(
         self, number: int, name: str, policy: Policy[Any], task: Task
-    ) -> LivePage | None:
+    ) -> "LivePage | None":
         """Announce an object on the live page, where there is one."""
         page = None if self._operator is None else self._operator.page
         if page is not None:

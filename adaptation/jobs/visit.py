@@ -1,6 +1,7 @@
 """One object with one policy on an arm: what is done after every decision and every episode."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -8,7 +9,6 @@ import torch
 from adaptation.background import Background
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.operator_console import OperatorConsole
-from adaptation.live.client import LivePage
 from adaptation.metrics import episode_metrics
 from adaptation.reporting.metrics import describe_metric
 from adaptation.rollout import Next
@@ -17,6 +17,9 @@ from hw_interface.arm_world import ArmWorld
 from policies.method import Transition, TrialBatch, stack
 from robots.world import Step, Task
 from sim.own_objects import object_names
+
+if TYPE_CHECKING:
+    from adaptation.live.client import LivePage  # only where a page was asked for
 
 
 class Visit:
@@ -33,7 +36,7 @@ class Visit:
         recorder: EpisodeRecorder,
         behind: Callable[[], int],
         operator: OperatorConsole | None,
-        page: LivePage | None,
+        page: "LivePage | None",
     ) -> None:
         """Begin before the first episode.
 
@@ -89,7 +92,7 @@ class Visit:
 
     def _judge(
         self,
-        page: LivePage,
+        page: "LivePage",
         episode: int,
         ticks: Transition,
         success: torch.Tensor,
