@@ -7,14 +7,14 @@ other is used from the tick after it is finished. Updates run on the GPU if the 
 
 import threading
 from collections import deque
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from adaptation.device_replica import accelerator, make_updater
 from adaptation.guarded_belief import GuardedBelief, Update
-from adaptation.rollout import Policy
+from adaptation.rollout import Forgets, Policy
 from policies.method import Transition
 from robots.errors import ArmError
 
@@ -26,7 +26,7 @@ HANG_TIMEOUT = 60.0  # s, after which an update of an earlier trial hangs; ours
 B = TypeVar("B")
 
 
-class Background(Generic[B]):
+class Background(Forgets[B]):
     """A policy whose belief is updated by a thread; a context manager that ends the thread.
 
     Attributes:
@@ -92,11 +92,28 @@ class Background(Generic[B]):
         """
         with self._changed:
             self._waiting.clear()
-            if not self._changed.wait_for(self._is_idle, HANG_TIMEOUT):
-                raise ArmError(f"an update of the last trial has not ended for {HANG_TIMEOUT} s")
+            self._wait_until_idle()
             self._finished = 0
             self._published = self._guarded.begin(n, task)
         return self._published
+
+    def forget_episode(self, before: B) -> B:
+        """Go back to the belief after the last update at the end of an episode.
+
+        The loop's belief ``before`` may lack that update, which may not have been finished then.
+
+        Raises:
+            ArmError: an update does not end.
+        """
+        with self._changed:
+            self._wait_until_idle()
+            self._published = self._guarded.forget_episode()
+        return self._published
+
+    def _wait_until_idle(self) -> None:
+        """Wait for the update that is running and those that wait; the condition is held."""
+        if not self._changed.wait_for(self._is_idle, HANG_TIMEOUT):
+            raise ArmError(f"an update of the belief has not ended for {HANG_TIMEOUT} s")
 
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:
         """Act under the newest belief, which may be newer than the one the loop has."""

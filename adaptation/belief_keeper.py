@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from adaptation.belief_events import BeliefEvents
-from adaptation.rollout import Policy
+from adaptation.rollout import Forgets, Policy
 from policies.belief import named_tensors
 from policies.method import Scores, Transition
 
@@ -16,7 +16,7 @@ B = TypeVar("B")  # a belief
 FEW = 16  # numbers of a tensor that are recorded one by one; of a larger one mean and size only
 
 
-class BeliefKeeper(Generic[B]):
+class BeliefKeeper(Forgets[B]):
     """A policy that acts as another one does, and keeps its newest belief for others to see.
 
     An update that raises is left out: the policy goes on under the belief before it.
@@ -36,6 +36,13 @@ class BeliefKeeper(Generic[B]):
     def prior(self, n: int, task: Tensor | None = None) -> B:
         """As the policy."""
         self.belief = self._policy.prior(n, task)
+        return self.belief
+
+    def forget_episode(self, before: B) -> B:
+        """As the policy, where that keeps a belief of its own; else ``before``."""
+        self.belief = before
+        if isinstance(self._policy, Forgets):
+            self.belief = self._policy.forget_episode(before)
         return self.belief
 
     def act(self, obs: Tensor, belief: B, explore: bool) -> Tensor:

@@ -38,12 +38,14 @@ class GuardedBelief(Generic[B]):
 
     Attributes:
         belief: it.
+        episode_belief: what it was after the last update at the end of an episode; else the prior.
         updater: computes the updates.
         events: BELIEF_NOT_FINITE (detail: how many numbers), BELIEF_WORSE (detail: by how much) and
             UPDATE_FAILED: an update was rolled back.
     """
 
     belief: B
+    episode_belief: B
     _prior: B
 
     def __init__(self, policy: Policy[B], updater: Updater[B] | None = None) -> None:
@@ -58,7 +60,14 @@ class GuardedBelief(Generic[B]):
         self._recent.clear()
         self._prior = self._policy.prior(n, task)
         self.belief = self._prior
+        self.episode_belief = self._prior
         return self._prior
+
+    def forget_episode(self) -> B:
+        """Go back to the belief at the beginning of the episode; returns it."""
+        self._recent.clear()
+        self.belief = self.episode_belief
+        return self.belief
 
     def after_tick(self, transition: Transition) -> Update[B]:
         """The update for a tick (n, ...), not applied yet."""
@@ -76,9 +85,11 @@ class GuardedBelief(Generic[B]):
             is_good = self._check(belief, update)
         except Exception as error:  # whatever it is, the policy goes on
             self.events.report_failure(error)
-            return False
+            is_good = False
         if is_good:
             self.belief = belief
+        if update.ends_episode:
+            self.episode_belief = self.belief
         return is_good
 
     def _check(self, belief: B, update: Update[B]) -> bool:

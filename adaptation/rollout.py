@@ -3,9 +3,11 @@
 Worlds use NumPy and methods torch; the loop converts between them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from enum import Enum, auto
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +21,25 @@ from robots.world import Step, Task, World
 
 B = TypeVar("B")  # a belief
 OnTick = Callable[[int, int, Step], None]  # episode, tick, what the world returned
+
+
+class Next(Enum):
+    """What follows an episode."""
+
+    GO_ON = auto()
+    AGAIN = auto()  # the same episode: what happened in it is forgotten
+    END = auto()  # the remaining episodes are left out
+
+
+OnEpisode = Callable[[int, Transition, Tensor], Next]  # episode, ticks (H, n, ...), success (n,)
+
+
+class Forgets(ABC, Generic[B]):
+    """A policy that keeps a belief of its own, and can go back to an earlier one."""
+
+    @abstractmethod
+    def forget_episode(self, before: B) -> B:
+        """Forget the latest episode, at whose beginning the loop had the belief ``before``."""
 
 
 class Policy(Protocol[B]):
@@ -54,7 +75,7 @@ def rollout(
     episodes: int,
     explore: bool | Sequence[bool] = True,
     on_tick: OnTick | None = None,
-    is_over: Callable[[], bool] | None = None,
+    on_episode: OnEpisode | None = None,
 ) -> TrialBatch:
     """Act in n tasks for some episodes; the belief is carried over from one episode to the next.
 
@@ -65,7 +86,7 @@ def rollout(
         episodes: E, episodes per task.
         explore: whether the method explores: one value for all episodes, or one per episode.
         on_tick: called after every step of the world, for recorders and viewers.
-        is_over: called after every episode; True leaves out the remaining episodes.
+        on_episode: called after every episode; says what follows. None: always the next one.
 
     Returns:
         The transitions, (E, H, n, ...). In each world, ticks after the end of an episode are not
@@ -81,32 +102,60 @@ def rollout(
     belief = method.prior(world.n, parameters if method.privileged else None)
     finished: list[Transition] = []
     successes, noises = list[Tensor](), list[Tensor]()
-    for e in range(episodes):
-        ticks: list[Transition] = []
-        noises += _episode_noise(method, belief)
-        success = torch.zeros(world.n, dtype=torch.bool)
-        obs = _tensor(world.reset(task))
-        alive = obs.isfinite().all(-1)
-        obs = _zero_if_not_finite(obs)
-        for t in range(world.family.horizon):
-            action = method.act(obs, belief, explores[e])
-            step = world.step(action.double().numpy())
-            tick = make_transition(obs, action, step, t == 0 and e == 0, t == 0, alive)
-            belief = method.observe(belief, tick)
-            if on_tick is not None:
-                on_tick(e, t, step)
-            ticks.append(tick)
-            success = torch.where(tick.valid, _flags(step.success), success)
-            alive = tick.valid & ~tick.terminated & ~tick.truncated
-            obs = tick.next_obs
-            if not alive.any():
-                break
-        finished.append(_whole_episode(ticks, world.family.horizon))
-        successes.append(judge(world.family, task, finished[-1], success))
-        if e + 1 == episodes or (is_over is not None and is_over()):
-            break  # no episode follows that could use this update of the belief
-        belief = method.adapt(belief, finished[-1])
+    e = 0
+    following = Next.GO_ON
+    while e < episodes and following is not Next.END:
+        before = belief
+        noise = _episode_noise(method, belief)
+        episode, last, belief = _run_episode(world, method, task, belief, explores[e], e, on_tick)
+        success = judge(world.family, task, episode, last)
+        if on_episode is not None:
+            following = on_episode(e, episode, success)
+        if following is Next.AGAIN:
+            belief = method.forget_episode(before) if isinstance(method, Forgets) else before
+            continue
+        finished.append(episode)
+        successes.append(success)
+        noises += noise
+        e += 1
+        if e < episodes and following is not Next.END:  # else nothing could use this update
+            belief = method.adapt(belief, episode)
     return _with_noise(TrialBatch(stack(finished), parameters, ids, torch.stack(successes)), noises)
+
+
+def _run_episode(
+    world: World,
+    method: Policy[B],
+    task: Task,
+    belief: B,
+    explores: bool,
+    number: int,
+    on_tick: OnTick | None,
+) -> tuple[Transition, Tensor, B]:
+    """Act until every world has ended.
+
+    Returns:
+        The ticks (H, n, ...), whether the goal was met in the last valid one (n,), and the belief.
+    """
+    ticks: list[Transition] = []
+    success = torch.zeros(world.n, dtype=torch.bool)
+    obs = _tensor(world.reset(task))
+    alive = obs.isfinite().all(-1)
+    obs = _zero_if_not_finite(obs)
+    for t in range(world.family.horizon):
+        action = method.act(obs, belief, explores)
+        step = world.step(action.double().numpy())
+        tick = make_transition(obs, action, step, t == 0 and number == 0, t == 0, alive)
+        belief = method.observe(belief, tick)
+        if on_tick is not None:
+            on_tick(number, t, step)
+        ticks.append(tick)
+        success = torch.where(tick.valid, _flags(step.success), success)
+        alive = tick.valid & ~tick.terminated & ~tick.truncated
+        obs = tick.next_obs
+        if not alive.any():
+            break
+    return _whole_episode(ticks, world.family.horizon), success, belief
 
 
 def _with_noise(trial: TrialBatch, noises: list[Tensor]) -> TrialBatch:

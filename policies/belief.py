@@ -18,10 +18,10 @@ def map_tensors(f: Callable[..., Tensor], tree: T, *others: T) -> T:
     """Apply ``f`` to every tensor of a tree and to the tensors at the same places of others."""
     if isinstance(tree, Tensor):
         return f(tree, *others)  # type: ignore[return-value]
-    children = _children(tree)
+    children = children_of(tree)
     if not children:
         return tree
-    branches = [_children(other) for other in others]
+    branches = [children_of(other) for other in others]
     mapped = {key: map_tensors(f, x, *(b[key] for b in branches)) for key, x in children.items()}
     rebuilt: T = _rebuilt(tree, mapped)
     return rebuilt
@@ -46,7 +46,7 @@ def named_tensors(tree: Any, path: str = "") -> dict[str, Tensor]:
     if isinstance(tree, Tensor):
         return {path: tree}
     tensors: dict[str, Tensor] = {}
-    for key, child in _children(tree).items():
+    for key, child in children_of(tree).items():
         tensors |= named_tensors(child, f"{path}/{key}")
     return tensors
 
@@ -55,7 +55,7 @@ def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:
     """The tree with the tensors of these paths; KeyError if one is missing."""
     if isinstance(tree, Tensor):
         return tensors[path]  # type: ignore[return-value]
-    children = _children(tree)
+    children = children_of(tree)
     if not children:
         return tree
     replaced = {key: replace_tensors(x, tensors, f"{path}/{key}") for key, x in children.items()}
@@ -63,8 +63,8 @@ def replace_tensors(tree: T, tensors: dict[str, Tensor], path: str = "") -> T:
     return rebuilt
 
 
-def _children(tree: Any) -> dict[Any, Any]:
-    """The branches of a node by name or index; none for a leaf."""
+def children_of(tree: Any) -> dict[Any, Any]:
+    """The branches of a node of a tree by name or index; none for a leaf."""
     if is_dataclass(tree) and not isinstance(tree, type):
         return {f.name: getattr(tree, f.name) for f in fields(tree)}
     if isinstance(tree, dict):

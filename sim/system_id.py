@@ -8,13 +8,15 @@ or is the same as that of others. Contacts with objects are not compared.
 Axes: p parameters, r residuals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import t as student
 
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from robots.signals import Array, Mask
 from robots.world import Family
@@ -26,6 +28,12 @@ STEP = 0.01  # of a finite difference, as a share of a range
 GUESSES = 32  # random parameters; the search begins at the best
 SMALLEST_EFFECT = 2e-4  # rad; an encoder's noise after the gears is about 5e-5
 CONFIDENCE = 0.95
+
+Tell = Callable[[str], None]  # gets a line about what is done
+
+
+def say_nothing(line: str) -> None:
+    """Where nobody waits."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,11 @@ class Fit:
 
 
 def fit(
-    family: Family, motions: Sequence[Motion], heldout: Sequence[Motion], names: Sequence[str] = ()
+    family: Family,
+    motions: Sequence[Motion],
+    heldout: Sequence[Motion],
+    names: Sequence[str] = (),
+    tell: Tell = say_nothing,
 ) -> Fit:
     """Fit a family's parameters to recorded motions of its arm.
 
@@ -60,6 +72,7 @@ def fit(
         motions: to fit.
         heldout: to check the fit.
         names: parameters to fit, and ``delay``; (): all that are no choice.
+        tell: gets a line about each step that is done.
 
     Raises:
         BadArgumentError: the family has no such parameter, or it is a choice.
@@ -67,7 +80,7 @@ def fit(
     scales = _scales(family, names)
     model = MotionModel(family, scales, max(GUESSES, 1 + 2 * len(scales)))
     try:
-        return _fit(model, scales, motions, heldout)
+        return _fit(model, scales, motions, heldout, tell)
     finally:
         model.close()
 
@@ -94,6 +107,7 @@ def _fit(
     scales: Sequence[Scale],
     motions: Sequence[Motion],
     heldout: Sequence[Motion],
+    tell: Tell,
 ) -> Fit:
     p = len(scales)
     middle = np.full(p, 0.5)
@@ -102,12 +116,14 @@ def _fit(
     guesses = np.concatenate([middle[None], guesses])
     found = model.residuals(guesses, motions)
     best = guesses[np.nanargmin((found**2).mean(1))]
+    tell(f"compared {len(guesses)} guesses: the best is {_mrad(found)} off")
     effects, is_fitted = _identifiable(_jacobian(model, best, motions))
+    tell(f"this motion shows {is_fitted.sum()} of {counted(p, 'parameter')}")
     start = np.where(is_fitted, best, middle)
     shares = start.copy()
     intervals: list[tuple[float, float] | None] = [None] * p
     if is_fitted.any():
-        shares[is_fitted], widths = _least_squares(model, scales, start, is_fitted, motions)
+        shares[is_fitted], widths = _least_squares(model, scales, start, is_fitted, motions, tell)
         for i, width in zip(np.flatnonzero(is_fitted).tolist(), widths.tolist(), strict=True):
             share = float(shares[i])
             intervals[i] = (scales[i].value(share - width), scales[i].value(share + width))
@@ -127,6 +143,12 @@ def _rms(residuals: Array) -> list[float]:
     """Root mean square of every row."""
     rms: list[float] = np.sqrt((residuals**2).mean(1)).tolist()
     return rms
+
+
+def _mrad(residuals: Array) -> str:
+    """The smallest root mean square among rows of residuals (n, r) rad, in words."""
+    squares = (residuals**2).mean(1)
+    return f"{1e3 * np.sqrt(np.nanmin(squares)):.3g} mrad"
 
 
 def _jacobian(model: MotionModel, shares: Array, motions: Sequence[Motion]) -> Array:
@@ -173,8 +195,11 @@ def _least_squares(
     start: Array,
     is_fitted: Mask,
     motions: Sequence[Motion],
+    tell: Tell,
 ) -> tuple[Array, Array]:
     """The best shares of the fitted parameters, and the half widths of their intervals."""
+
+    runs = count(1)
 
     def whole(fitted: Array) -> Array:
         shares = start.copy()
@@ -182,7 +207,9 @@ def _least_squares(
         return shares
 
     def residuals(fitted: Array) -> Array:
-        row: Array = model.residuals(whole(fitted)[None], motions)[0]
+        rows = model.residuals(whole(fitted)[None], motions)
+        tell(f"simulation {next(runs)} of the fit: {_mrad(rows)} off")
+        row: Array = rows[0]
         return row
 
     def jacobian(fitted: Array) -> Array:

@@ -500,7 +500,7 @@ def test_a_trial_answers_with_a_comparison_and_what_the_arm_did(
     assert status == 0
     check_comparison(trial)
     of_the_arm = {"arm", "driver", "verdicts", "timing", "recording_error", "park_error"}
-    of_the_belief = {"not_adapted", "updates_failed"}
+    of_the_belief = {"not_adapted", "updates_failed", "skipped"}
     assert set(trial) == COMPARISON | of_the_arm | of_the_belief
     assert (trial["arm"], trial["driver"], trial["timing"]) == ("panda", "twin", None)
     assert trial["adaptation"]["interval"] is None  # one object is no sample

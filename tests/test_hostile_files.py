@@ -86,7 +86,7 @@ def test_every_command_is_tried() -> None:
 
 
 @pytest.mark.parametrize("command", [name for name, words in OPENS.items() if words])
-@pytest.mark.parametrize("kind", ["garbage", "empty", "below a file", "loop"])
+@pytest.mark.parametrize("kind", ["garbage", "empty", "below a file", "loop", "device"])
 def test_a_path_that_is_not_what_a_command_needs_is_refused_in_one_line(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str, kind: str
 ) -> None:
@@ -100,6 +100,8 @@ def test_a_path_that_is_not_what_a_command_needs_is_refused_in_one_line(
         path = path / "below.toml"
     if kind == "loop":
         path.symlink_to(path)
+    if kind == "device":
+        path.symlink_to("/dev/zero")
     before = sorted(tmp_path.rglob("*"))
     words = str(OPENS[command]).format(path)
     status, answer, complaint = pliant(capfd, *words.split())

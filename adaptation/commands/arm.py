@@ -1,6 +1,7 @@
 """``pliant deploy`` and ``pliant trial``: drive an arm, or its twin, with a trained policy."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,18 +25,27 @@ from adaptation.commands.arguments import (
     parse_pairs,
     read_tried_objects,
 )
+from adaptation.commands.arm_results import is_complete, print_deployed, print_trial
 from hw_interface.drivers import DRIVERS
 from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import DeployResult, Timing, TrialResult
+    from adaptation.jobs.trial_folder import TrialConfig
+    from adaptation.live.client import LivePage
+    from adaptation.runs.records import DeployResult, TrialResult
+    from adaptation.runs.run import Run
+    from robots.mesh_object import MeshObject
+    from robots.world import Family
 
 Clock = Literal["lockstep", "realtime"]
 CountOrFolder = Annotated[str, arg(metavar="COUNT|FOLDER")]
 DEFAULT_OBJECTS = 20
 OptionalPayload = Annotated[str | None, arg(metavar="MASS,X,Y,Z", help_behavior_hint="")]
+LIVE_PORT = 8080
+LARGEST_PORT = 65_535
+OptionalPort = Annotated[tuple[int, ...] | None, arg(metavar="[PORT]", help_behavior_hint="")]
 OptionalClock = Annotated[Clock | None, arg(metavar="{lockstep,realtime}", help_behavior_hint="")]
 
 
@@ -84,12 +94,30 @@ class ArmOptions(DriverOptions):
     """Set an option of the tracker."""
     park: bool = False
     """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
+    live: OptionalPort = None
+    """Serve a live page at http://127.0.0.1:PORT, on this computer only. Default port: 8080."""
 
     def check_names(self) -> None:
         """Refuse arms, drivers and trackers that do not exist."""
         super().check_names()
         check_name(ARMS, self.arm)
         check_name(TRACKERS, self.tracker)
+
+    def check(self) -> None:
+        """Refuse what can be refused before a run is opened."""
+        self.check_names()
+        if self.live is not None:
+            check_port(self.live)
+
+    def live_page(self, family: "Family", arm: str) -> "AbstractContextManager[LivePage | None]":
+        """The page that was asked for; it is served once it is entered."""
+        if self.live is None:
+            return nullcontext()
+        from adaptation.live.client import LivePage
+        from adaptation.live.plan import plan_page
+
+        port = self.live[0] if self.live else LIVE_PORT
+        return LivePage(plan_page(port, family, arm, self.driver), family)
 
     @property
     def tracker_options(self) -> dict[str, Any]:
@@ -115,17 +143,18 @@ class Deploy(ArmOptions):
 
     def run(self) -> "DeployResult | Incomplete":
         """Drive the arm and print what the gate did and how the loop kept time."""
-        self.check_names()
+        self.check()
         check_positive(seconds=self.seconds)
         check_seed(self.seed)
         run = open_run(self.folder)
         from adaptation.jobs.deploy import deploy
         from adaptation.jobs.operator_console import OperatorConsole
 
-        with OperatorConsole() as operator:
+        arm = self.arm or run.arm
+        with self.live_page(run.family, arm) as page, OperatorConsole(page) as operator:
             result = deploy(
                 run,
-                self.arm or run.arm,
+                arm,
                 driver=self.driver,
                 seconds=self.seconds,
                 clock=self.clock,
@@ -136,8 +165,8 @@ class Deploy(ArmOptions):
                 operator=operator,
                 park=self.park,
             )
-            _print_deployed(result)
-        return result if _is_complete(result) else Incomplete(result)
+            print_deployed(result)
+        return result if is_complete(result) else Incomplete(result)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +174,7 @@ class Trial(ArmOptions):
     """Try a run on new objects through an arm: one object after another, each with every policy.
 
     A trial that was stopped resumes when it is started again with the same arguments. Keys and
-    signals are those of deploy.
+    signals are those of deploy; also r runs the episode again, and n goes on to the next object.
     """
 
     objects: CountOrFolder = "20"
@@ -162,13 +191,15 @@ class Trial(ArmOptions):
     """Processes that share the objects in lockstep, each with its own twin."""
     seed: int = 0
     """Random seed of the objects."""
+    labels: OptionalPath = None
+    """Names, masses and photos of the real objects: a TOML file, or a folder of photos."""
     out: OptionalPath = None
     """Trial folder. Default: RUN/trial."""
     as_json: Json = False
 
     def run(self) -> "TrialResult | Incomplete":
         """Run the trial and print its table."""
-        self.check_names()
+        self.check()
         is_count = self.objects.removeprefix("-").isdecimal()
         count = int(self.objects) if is_count else self.tasks or DEFAULT_OBJECTS
         if is_count and self.tasks is not None:
@@ -179,14 +210,37 @@ class Trial(ArmOptions):
             raise BadArgumentError(
                 f"--realtime-episodes must not be negative, got {self.realtime_episodes}"
             )
+        labels = None
+        if self.labels is not None:
+            from adaptation.jobs.object_labels import read_labels
+
+            labels = read_labels(self.labels)
         run = open_run(self.folder)
         own = read_tried_objects(run, None if is_count else Path(self.objects))
-        from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
+        from adaptation.jobs.tried_objects import tried_family
+
+        config = self._config(run, count, own)
+        folder = self.out or self.folder / "trial"
+        try:
+            with (
+                self.live_page(tried_family(run, own), config.arm) as page,
+                OperatorConsole(page, guides=True) as operator,
+            ):
+                result = run_trial(run, config, folder, self.workers, operator, labels)
+                print_trial(result)
+        except EndedByOperator as end:  # no error; finished objects are kept
+            print(f"pliant: {end}", file=sys.stderr)
+            return Incomplete({"ended": str(end)})
+        return result if is_complete(result) else Incomplete(result)
+
+    def _config(self, run: "Run", count: int, own: "tuple[MeshObject, ...]") -> "TrialConfig":
+        """What the trial does, with ``count`` objects, or tasks with objects of the user's own."""
+        from adaptation.jobs.arm_options import default_clock
         from adaptation.jobs.trial_folder import TrialConfig
 
-        config = TrialConfig(
+        return TrialConfig(
             run=str(self.folder),
             arm=self.arm or run.arm,
             driver=self.driver,
@@ -201,69 +255,15 @@ class Trial(ArmOptions):
             tracker_options=self.tracker_options,
             park=self.park,
         )
-        folder = self.out or self.folder / "trial"
-        try:
-            with OperatorConsole() as operator:
-                result = run_trial(run, config, folder, self.workers, operator)
-                _print_trial(result)
-        except EndedByOperator as end:  # no error; finished objects are kept
-            print(f"pliant: {end}", file=sys.stderr)
-            return Incomplete({"ended": str(end)})
-        return result if _is_complete(result) else Incomplete(result)
 
 
-def _is_complete(result: "DeployResult | TrialResult") -> bool:
-    """Whether the recording is complete and the arm was parked if that was requested."""
-    return result.recording_error is None and result.park_error is None
+def check_port(given: tuple[int, ...]) -> None:
+    """Refuse several ports, or a number that is none.
 
-
-def _print_deployed(result: "DeployResult") -> None:
-    verdicts = [f"{name.lower()} {count}" for name, count in result.verdicts.items()]
-    solved = sum(result.success)
-    returns = " ".join(f"{value:.3f}" for value in result.returns if value is not None)
-    print(f"{result.episodes} episodes, {solved} successful, {result.seconds:.1f} s")
-    print(f"return per episode: {returns}")
-    happened = {event.event for event in result.events}
-    not_adapted = "this object" if "NOT_ADAPTED" in happened else ""
-    _print_beliefs(not_adapted, "this object" if "UPDATE_FAILED" in happened else "")
-    print(f"control periods by verdict: {', '.join(verdicts) or 'all ok'}")
-    if result.timing is not None:
-        print(describe_timing(result.timing))
-    if result.recording is not None:
-        complete = "" if result.recording_error is None else ", not complete"
-        print(f"recording: {result.recording}{complete}")
-
-
-def _print_trial(result: "TrialResult") -> None:
-    from adaptation.reporting.table import table
-
-    print(table(result))
-    _print_beliefs(_name_objects(result.not_adapted), _name_objects(result.updates_failed))
-    if result.timing is not None:
-        print(describe_timing(result.timing))
-
-
-def _print_beliefs(not_adapted: str, updates_failed: str) -> None:
-    """Describe a problem of the belief, with the objects it concerns; empty without objects."""
-    if not_adapted:
-        print(f"not adapted: the belief predicts {not_adapted} worse than before any experience")
-    if updates_failed:
-        print(f"not all experience was learned from: updates failed with {updates_failed}")
-
-
-def _name_objects(numbers: list[int]) -> str:
-    """The numbers of objects, counted from 1; empty without objects."""
-    counted = ", ".join(str(number + 1) for number in numbers)
-    return f"object {counted}" if counted else ""
-
-
-def describe_timing(timing: "Timing") -> str:
-    """How the control loop kept time, in one line."""
-    lateness = timing.lateness_ms
-    policy = timing.policy_ms
-    return (
-        f"control loop: {timing.rate_hz:.0f} Hz, {timing.ticks} ticks,"
-        f" {timing.missed} missed, lateness {lateness.p50:.3f} ms (median),"
-        f" {lateness.p99:.3f} ms (99 %), {lateness.max:.3f} ms (largest);"
-        f" policy {policy.p50:.1f} ms (median), {policy.max:.1f} ms (largest)"
-    )
+    Raises:
+        BadArgumentError: see above.
+    """
+    if len(given) > 1:
+        raise BadArgumentError(f"--live takes one port, got {len(given)}")
+    if given and not 0 <= given[0] <= LARGEST_PORT:
+        raise BadArgumentError(f"--live takes a port from 0 to {LARGEST_PORT}, got {given[0]}")

@@ -24,6 +24,7 @@ from adaptation.commands.arguments import (
     open_run,
 )
 from adaptation.jobs.executors import EXECUTORS
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 
@@ -228,7 +229,7 @@ class Bench:
 
             keep_results(statuses, self.results)
         finished = sum(1 for status in statuses if status.result is not None)
-        print(f"{finished} of {len(statuses)} cells have a result in {self.out}")
+        print(f"{finished} of {counted(len(statuses), 'cell')} have a result in {self.out}")
 
     def _answer(self, suite: "Suite", statuses: "list[CellStatus]") -> dict[str, object]:
         return {

@@ -14,6 +14,7 @@ from adaptation.commands.arguments import (
 )
 from adaptation.commands.calibration_options import CalibrationOptions
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import BadArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -80,9 +81,8 @@ class Calibrate(CalibrationOptions):
         answer = calibrated_camera(folder, board, self.square)
         worst = max(answer.residuals, key=lambda name: answer.residuals[name])
         print(toml_lines(answer, ("width", "height", "matrix", "distortion")))
-        print(
-            f"\n{len(answer.residuals)} pictures used, {len(answer.unused)} without a whole board"
-        )
+        used = counted(len(answer.residuals), "picture")
+        print(f"\n{used} used, {len(answer.unused)} without a whole board")
         print(f"residual {answer.residual:.3f} pixels (RMS)")
         print(f"worst picture: {worst}, {answer.residuals[worst]:.3f} pixels")
         print(f"focal length: standard deviation {answer.focal_error:.2f} pixels")
@@ -96,9 +96,8 @@ class Calibrate(CalibrationOptions):
         answer = calibrated_hand_eye(file, ARMS[self.arm], self.tracker)
         worst = max(answer.residuals_mm, key=lambda name: answer.residuals_mm[name])
         print(toml_lines(answer, ("position", "quaternion")))
-        print(
-            f"\n{len(answer.residuals_mm)} pictures used, {len(answer.unused)} without the object"
-        )
+        used = counted(len(answer.residuals_mm), "picture")
+        print(f"\n{used} used, {len(answer.unused)} without the object")
         print(f"residual {answer.residual_mm:.2f} mm, {answer.residual_degrees:.3f} degrees (RMS)")
         print(f"worst picture: {worst}, {answer.residuals_mm[worst]:.2f} mm")
         print("standard deviation of the camera's pose that follows from the residuals:")

@@ -15,6 +15,7 @@ from adaptation.runs.run_config import RunConfig
 from policies.config import MethodConfig
 from policies.presets import load_preset
 from policies.settings import estimate
+from robots.counting import counted
 from sim.vec_world import VecWorld
 
 MEASURED_TICKS = 5  # control periods of all worlds, with the method acting
@@ -51,8 +52,8 @@ def describe_untuned(run: Run) -> str | None:
     length = estimate_training(run, config)
     return (
         f"{notice} Training will take about {length.steps:,} environment steps,"
-        f" {length.gradient_steps:,} gradient steps and {describe_minutes(length.minutes)} on one"
-        " core."
+        f" {counted(length.gradient_steps, 'gradient step')} and"
+        f" {describe_minutes(length.minutes)} on one core."
     )
 
 
@@ -72,7 +73,7 @@ def describe_plan(run: Run) -> str:
         if c.minutes is not None:
             plan += ", in the same time"
     if cores < len(run.roles):
-        plan += f"; {len(run.roles)} trainings share {cores} cores"
+        plan += f"; {counted(len(run.roles), 'training')} share {counted(cores, 'core')}"
     return f"{plan}."
 
 

@@ -13,6 +13,7 @@ from hw_interface.emulators import EMULATORS
 from hw_interface.trackers import TRACKERS
 from policies.methods import METHODS
 from robots.catalog import ARMS
+from robots.counting import counted
 from sim.engines import ENGINES
 from sim.families import FAMILIES
 from sim.metaworld.names import PREFIX as METAWORLD
@@ -122,7 +123,8 @@ class Settings:
             steps, gradient_steps = estimate(config, problem)
             answer["steps"] = steps
             answer["gradient_steps"] = gradient_steps
-            print(f"full training: {steps:,} environment steps, {gradient_steps:,} gradient steps")
+            of_environment = counted(steps, "environment step")
+            print(f"full training: {of_environment}, {counted(gradient_steps, 'gradient step')}")
         return answer
 
 

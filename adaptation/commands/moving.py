@@ -34,8 +34,10 @@ class Park(DriverOptions):
         """Park the arm."""
         check_name(ARMS, self.arm)
         self.check_names()
+        from adaptation.jobs.arm_options import check_driver
         from adaptation.jobs.park import park
 
+        check_driver(self.arm, self.driver, self.driver_options)
         result = park(self.arm, self.driver, self.driver_options, self.torque_off)
         torque = "off" if result.torque_off else "on"
         print(f"{self.arm} is in its rest pose; its motors are {torque}")
@@ -61,9 +63,10 @@ class Move(DriverOptions):
         """Move the arm."""
         check_name(ARMS, self.arm)
         self.check_names()
-        from adaptation.jobs.arm_options import task_is_known
+        from adaptation.jobs.arm_options import check_driver, task_is_known
         from adaptation.jobs.move import move, parse_pose
 
+        check_driver(self.arm, self.driver, self.driver_options)
         goal = parse_pose(ARMS[self.arm], self.to)
         asks = not (self.yes or task_is_known(self.driver))
         if asks and not sys.stdin.isatty():
@@ -104,10 +107,11 @@ class Jog(DriverOptions):
         check_positive(speed=self.speed, tool_speed=self.tool_speed)
         if not sys.stdin.isatty():
             raise BadArgumentError("jog takes keys, and there is no terminal: use move")
-        from adaptation.jobs.arm_options import task_is_known
+        from adaptation.jobs.arm_options import check_driver, task_is_known
         from adaptation.jobs.jog import describe_keys, jog
         from hw_interface.operator_keys import OperatorKeys
 
+        check_driver(self.arm, self.driver, self.driver_options)
         keys = describe_keys(ARMS[self.arm], self.speed, self.tool_speed)
         asks = not (self.yes or task_is_known(self.driver))
         confirm = ask_to_move if asks else tell_plan

@@ -20,6 +20,7 @@ from adaptation.commands.arguments import (
     open_run,
     parse_pairs,
 )
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 
@@ -94,7 +95,8 @@ class Play:
             run, out, self.policy, tasks, self.seed, values, self.split, self.engine, self.camera
         )
         for name, shown in (("best", result.best), ("worst", result.worst)):
-            print(f"{name} of {tasks} tasks: return {_describe(shown.returns, shown.success)}")
+            reached = _describe(shown.returns, shown.success)
+            print(f"{name} of {counted(tasks, 'task')}: return {reached}")
         if out is not None:
             print(f"wrote {out}")
         return result
@@ -134,7 +136,9 @@ class Replay:
         from adaptation.jobs.replay import replay
 
         result = replay(self.file, self.run_folder, self.out, self.window, self.trial, self.camera)
-        print(f"{self.file}: {len(result.trials)} trials of {result.run}, {result.clock}")
+        print(
+            f"{self.file}: {counted(len(result.trials), 'trial')} of {result.run}, {result.clock}"
+        )
         for number, trial in enumerate(result.trials):
             decisions = ", ".join(str(count) for count in trial.decisions)
             outcome = f"not repeated: {trial.reason}"

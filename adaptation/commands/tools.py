@@ -20,6 +20,7 @@ from adaptation.commands.arguments import (
 )
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
+from robots.counting import counted
 from sim.families import FAMILIES
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class Recover:
         from hw_interface.recording.recovery import recover
 
         result = recover(self.file)
-        print(f"{result.messages} messages in {self.file}")
+        print(f"{counted(result.messages, 'message')} in {self.file}")
         if result.lost_bytes:
-            print(f"lost: {result.lost_messages} messages or more, {result.lost_bytes} bytes")
+            lost = counted(result.lost_messages, "message")
+            print(f"lost: {lost} or more, {counted(result.lost_bytes, 'byte')}")
         return {"file": str(self.file), **result._asdict()}
 
 
@@ -82,7 +84,8 @@ class Emulate:
         if self.port is not None:
             options["port"] = self.port
         result = emulate(self.emulator, self.arm, options, self.seconds, self.between)
-        print(f"{result.goals} goals came, {result.outside} of them beyond the arm's limits")
+        came = counted(result.goals, "goal")
+        print(f"{came} came, {result.outside} of them beyond the arm's limits")
         return result
 
 
@@ -111,20 +114,21 @@ class Sysid:
         check_name(FAMILIES, self.family)
         from adaptation.jobs.sysid import sysid
 
-        result = sysid(self.file, self.fit, self.family, self.trial)
+        result = sysid(self.file, self.fit, self.family, self.trial, _tell_progress)
         for each in result.parameters:
             shown = f"not shown by this motion (effect {1e3 * each.effect:.2g} mrad)"
             if each.value is not None:
                 shown = f"{each.value:.4g} {each.unit} [{each.low:.4g}, {each.high:.4g}]"
             print(f"{each.name:<24} {shown}")
+        fitted = counted(result.episodes, "episode")
+        heldout = counted(result.heldout_episodes, "episode")
         print(
-            f"joints, rms error: {1e3 * result.error:.3g} mrad over {result.episodes} episodes, "
+            f"joints, rms error: {1e3 * result.error:.3g} mrad over {fitted}, "
             f"{1e3 * result.nominal_error:.3g} in the middle of the ranges"
         )
         print(
             f"held out:          {1e3 * result.heldout_error:.3g} mrad over "
-            f"{result.heldout_episodes} episodes, {1e3 * result.heldout_nominal_error:.3g} in the "
-            "middle of the ranges"
+            f"{heldout}, {1e3 * result.heldout_nominal_error:.3g} in the middle of the ranges"
         )
         if result.better:
             words = " ".join(f"--set {setting}" for setting in result.settings)
@@ -132,3 +136,8 @@ class Sysid:
             return result
         print("pliant: the held-out motion is not explained better than before", file=sys.stderr)
         return Incomplete(result)
+
+
+def _tell_progress(line: str) -> None:
+    """A line on standard error, which does not belong to the results."""
+    print(f"sysid: {line}", file=sys.stderr, flush=True)

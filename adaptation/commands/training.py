@@ -27,6 +27,7 @@ from adaptation.commands.arguments import (
 )
 from policies.methods import METHODS
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 from sim.families import FAMILIES, file_name
@@ -280,11 +281,12 @@ def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -
 
     if last == before:
         print(
-            f"pliant: {run.path} was trained to its end before, {last.iteration} iterations, and "
-            "has nothing left to do; a larger --iterations, --steps, --gradient-steps or "
+            f"pliant: {run.path} was trained to its end before,"
+            f" {counted(last.iteration, 'iteration')}, and has nothing left to do;"
+            " a larger --iterations, --steps, --gradient-steps or "
             "--minutes trains it further",
             file=sys.stderr,
         )
     else:
-        print(f"trained {run.path}: {last.iteration} iterations, {last.seconds:.1f} s")
+        print(f"trained {run.path}: {counted(last.iteration, 'iteration')}, {last.seconds:.1f} s")
     return {"run": str(run.path), **msgspec.to_builtins(last)}

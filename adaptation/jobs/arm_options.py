@@ -7,7 +7,9 @@ import msgspec
 
 from hw_interface.devices import CLOCKS
 from hw_interface.drivers import DRIVERS
+from robots.catalog import ARMS
 from robots.errors import BadArgumentError
+from robots.scene import Scene
 
 
 def default_clock(driver: str) -> str:
@@ -54,3 +56,31 @@ def check_options(driver: str, options: dict[str, Any], seed: int) -> dict[str, 
     except msgspec.ValidationError as error:
         raise BadArgumentError(f"options of the driver {driver!r}: {error}") from error
     return given
+
+
+def check_driver(arm: str, driver: str, options: dict[str, Any]) -> None:
+    """Refuse a driver that cannot be built with these options; no hardware is touched.
+
+    Raises:
+        BadArgumentError: an option does not exist, or one that is needed is missing.
+        MissingExtraError: the driver needs a package that is not installed.
+    """
+    spec = ARMS[arm]
+    kind = DRIVERS[driver]
+    given = check_options(driver, options, 0)
+    kind(spec, Scene(spec), kind.Options(**given))
+
+
+def check_port(driver: str, options: dict[str, Any]) -> None:
+    """Refuse options that do not exist, and a driver that needs a port and was not given one.
+
+    Raises:
+        BadArgumentError: they are such options, or it is such a driver.
+        MissingExtraError: the driver needs a package that is not installed.
+    """
+    check_options(driver, options, 0)
+    defaults = {field.name: field.default for field in fields(DRIVERS[driver].Options)}
+    if defaults.get("port") == "" and not options.get("port"):
+        raise BadArgumentError(
+            f"the driver {driver!r} needs the port or address of the arm: --port"
+        )

@@ -4,31 +4,33 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
 import torch
 
 from adaptation.background import Background
 from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
 from adaptation.jobs.episode_recorder import EpisodeRecorder
+from adaptation.jobs.object_labels import Labels, label_of
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import OperatorPlacer
 from adaptation.jobs.recording_notes import notes_of, trial_message
-from adaptation.metrics import episode_metrics
+from adaptation.jobs.visit import Visit, behind_of
 from adaptation.rollout import Policy, rollout
-from adaptation.runs.records import EpisodeRecord, Timing, finite
+from adaptation.runs.records import EpisodeRecord
 from adaptation.runs.run import Run
 from hw_interface.arm_world import ArmWorld
 from hw_interface.devices import check_scene
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
-from policies.method import TrialBatch
 from robots.catalog import ARMS
 from robots.errors import PliantError
-from robots.world import Family, Step, Task
+from robots.world import Family, Task
 from sim.own_objects import object_names
+
+if TYPE_CHECKING:
+    from adaptation.live.client import LivePage  # only where a page was asked for
 
 UPDATE_SHARE = 0.5  # share of a control period for which a tick waits for its own belief update
 
@@ -66,6 +68,7 @@ class ArmSession:
         run: Run | None = None,
         operator: OperatorConsole | None = None,
         park: bool = False,
+        labels: Labels | None = None,
     ) -> None:
         """Check that the arm can be opened this way; nothing is connected and nothing moves.
 
@@ -82,13 +85,13 @@ class ArmSession:
             tracker_options: of the tracker.
             run: of the policies, for the recording.
             operator: the person at the arm; None: nobody holds, stops or watches it.
-            park: whether to move the arm to its rest pose after a session without an error.
+            park: whether to move to the rest pose after a session without an error.
+            labels: how the person at the arm calls the objects.
 
         Raises:
             UnknownNameError: no arm or driver of this name.
             MissingExtraError: the driver needs a package that is not installed.
-            BadArgumentError: an option does not exist or is not possible, the clock does not fit
-                the driver, or the family has several objects.
+            BadArgumentError: an option or the clock is not possible, or there are several objects.
         """
         self.family = family
         self.clock = clock or default_clock(driver)
@@ -104,6 +107,7 @@ class ArmSession:
         self._tracker_options = tracker_options
         self._operator = operator
         self._park = park
+        self._labels = labels or Labels()
         self._parked = False
         self._park_error: str | None = None
         kind = DRIVERS[driver]
@@ -128,7 +132,7 @@ class ArmSession:
             clock=self.clock,
             record_to=self._record_to,
             seed=self._seed,
-            placer=OperatorPlacer(self.family, ask) if needs_operator else None,
+            placer=OperatorPlacer(self.family, ask, self._labels) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
         )
@@ -214,61 +218,36 @@ class ArmSession:
             recorder = EpisodeRecorder(self.world, paced)
             self.world.recorder.log(f"object {number}, policy {name}")
             self.world.recorder.write("/trial", trial_message(name, task, explore, number))
-
-            def follow(episode: int, tick: int, step: Step) -> None:
-                recorder(episode, tick, step)
-                if operator is not None:
-                    behind = paced.behind if isinstance(paced, Background) else 0
-                    operator.follow(episode, tick, step, behind)
-
-            def is_over() -> bool:
-                return operator is not None and operator.end_requested
-
-            acting = recorder.policy
-            trial = rollout(self.world, acting, task, len(explore), explore, follow, is_over)
+            page = self._begin_page(number, name, policy, task)
+            behind = behind_of(paced)
+            visit = Visit(self.world, task, recorder, behind, operator, page)
+            trial = rollout(
+                self.world,
+                recorder.policy,
+                task,
+                len(explore),
+                explore,
+                visit.follow,
+                visit.after_episode,
+            )
             recorder.collect_events()
         recorder.judge_belief(policy, trial.ticks[-1])
         if must_count or self.world.is_latched:
             recorder.refuse_fault(must_count)
         most_stale = paced.most_stale if isinstance(paced, Background) else 0
-        return self._describe(name, number, task, trial, recorder, most_stale)
+        return visit.describe(name, number, trial, self.clock, most_stale)
 
-    def _describe(
-        self,
-        name: str,
-        number: int,
-        task: Task,
-        trial: TrialBatch,
-        recorder: EpisodeRecorder,
-        most_stale: int,
-    ) -> list[EpisodeRecord]:
-        """One record per episode of a trial."""
-        metrics = episode_metrics(self.family, task, trial)
-        parameters = [finite(value) for value in task.values[0]]
-        known = dict(zip(task.names, parameters, strict=True))
-        (object_name,) = object_names(self.family, task)
-        timing = msgspec.convert(self.world.timing(), Timing | None)
-        records = []
-        for e in range(len(trial.returns)):
-            record = EpisodeRecord(
-                object=number,
-                policy=name,
-                clock=self.clock,
-                episode=e,
-                returns=finite(trial.returns[e, 0]),
-                success=bool(trial.success[e, 0]),
-                ticks=int(trial.ticks.valid[e].sum()),
-                verdicts=dict(recorder.verdicts[e]),
-                metrics={metric: finite(values[e, 0]) for metric, values in metrics.items()},
-                task=known,
-                events=recorder.events[e],
-                timing=timing,
-                most_stale=most_stale,
-                trace=recorder.traces[e],
-                object_name=object_name,
-            )
-            records.append(record)
-        return records
+    def _begin_page(
+        self, number: int, name: str, policy: Policy[Any], task: Task
+    ) -> "LivePage | None":
+        """Announce an object on the live page, where there is one."""
+        page = None if self._operator is None else self._operator.page
+        if page is not None:
+            (object_name,) = object_names(self.family, task)
+            called = str(label_of(self._labels, number)) or object_name
+            shown = str(number + 1) if called is None else f"{number + 1} ({called})"
+            page.begin(shown, name, policy, task)
+        return page
 
 
 def decorrelate_rng(policy: Policy[Any], number: int, task_dim: int) -> None:

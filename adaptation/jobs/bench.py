@@ -35,6 +35,7 @@ from adaptation.runs.run_config import check_config
 from adaptation.suites import Suite
 from policies.config import MethodConfig
 from policies.settings import estimate
+from robots.counting import counted
 from robots.errors import DamagedError, PliantError
 
 ATTEMPTS = 2
@@ -114,13 +115,13 @@ def train_cells(
     ends = monotonic() + 60 * minutes
     stop_at = time() + (1 - JUDGING_SHARE) * 60 * minutes
     plans = _plan(cells, out)
-    say(f"{len(cells)} cells: {len(plans)} to train")
+    say(f"{counted(len(cells), 'cell')}: {len(plans)} to train")
     try:
         with ProgressReporter(f"bench {suite.title}") as show:
             sitting = _Sitting(plans, executor, suite.time_limit, stop_at)
             for outcome in executor.completed(ends - monotonic()):
                 sitting.take(outcome)
-                show(sitting.done / len(plans), f"{sitting.done} of {len(plans)} cells")
+                show(sitting.done / len(plans), f"{sitting.done} of {counted(len(plans), 'cell')}")
     except KeyboardInterrupt:
         say("interrupted; run the same command again to continue")
         raise

@@ -26,6 +26,7 @@ from adaptation.runs.records import (
 )
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import engine_for
 from sim.families import full_name
@@ -77,7 +78,7 @@ def compare(
     groups = group_runs(runs)
     entries = []
     done = 0
-    with ProgressReporter(f"comparing {len(runs)} runs") as show:
+    with ProgressReporter(f"comparing {counted(len(runs), 'run')}") as show:
         for name, members in groups.items():
             grids = []
             for run in members:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptation.jobs.arm_options import check_options
+from adaptation.jobs.arm_options import check_options, check_port
 from adaptation.jobs.calibration_age import check_calibration
 from adaptation.jobs.checked import Checked
 from adaptation.runs.records import DoctorResult, Finding
@@ -28,6 +28,7 @@ from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import MissingExtraError, PliantError
 from robots.scene import Scene
 from robots.signals import Array
@@ -101,7 +102,9 @@ def check_limits(checked: Checked) -> Finding:
         return Finding("limits", "fail", f"none of {', '.join(missing)}", advice)
     joints = len(checked.arm.joints)
     speed = f"at most {limits.dq.max():.2f} rad/s, the tool {limits.tool_speed:.2f} m/s"
-    return Finding("limits", "ok", f"{joints} joints, {speed}, silence {limits.deadline} s")
+    return Finding(
+        "limits", "ok", f"{counted(joints, 'joint')}, {speed}, silence {limits.deadline} s"
+    )
 
 
 def check_rest_pose(checked: Checked) -> Finding:
@@ -122,8 +125,8 @@ def check_disk(checked: Checked) -> Finding:
     """Room for recordings in the present folder."""
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     found = f"{free:.1f} GB free in the present folder"
-    advice = "make room: a recording ends when the disk is full, and the arm goes on"
     if free < FREE_WARN:
+        advice = "make room: a recording ends when the disk is full, and the arm goes on"
         return Finding("disk", "fail" if free < FREE_FAIL else "warn", found, advice)
     return Finding("disk", "ok", found)
 
@@ -135,7 +138,7 @@ def check_device(checked: Checked) -> Finding:
     cores = len(os.sched_getaffinity(0))
     load = os.getloadavg()[0]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, no GPU"
-    found = f"{device}; {cores} cores with a load of {load:.1f}"
+    found = f"{device}; {counted(cores, 'core')} with a load of {load:.1f}"
     if load > cores:
         return Finding("device", "warn", found, "end other programs: the loop will be late")
     if cores < 2:
@@ -266,24 +269,23 @@ CHECKS: tuple[Callable[[Checked], Finding], ...] = (
 def doctor(
     arm: str, driver: str, options: dict[str, Any], seconds: float, tell: Callable[[Finding], None]
 ) -> DoctorResult:
-    """Run every check in turn.
+    """Run every check.
 
     Args:
         arm: a name in ``ARMS``.
         driver: a name in ``DRIVERS``.
         options: of the driver.
         seconds: for which the loop is measured.
-        tell: gets each finding as soon as it is there.
+        tell: gets each finding at once.
 
     Raises:
-        BadArgumentError: the driver has no such option.
+        BadArgumentError: the driver has no such option, or lacks its port.
     """
     with suppress(MissingExtraError):  # which a check reports
-        check_options(driver, options, 0)
+        check_port(driver, options)
     checked = Checked(ARMS[arm], driver, options, seconds)
     findings = []
     for check in CHECKS:
-        finding = check(checked)
-        tell(finding)
-        findings.append(finding)
+        findings.append(check(checked))
+        tell(findings[-1])
     return DoctorResult(arm=arm, driver=driver, findings=findings)

@@ -39,6 +39,7 @@ class EpisodeRecorder:
         self._next_arm_event = 1 + max(earlier, default=-1)
         self._collected = [0 for _ in self._belief_events]  # how many of each
         self._recording_failed = False  # whether it was reported
+        self._forgotten: list[Event] = []  # events of an episode that is run again
         self._frames: list[Signals] = []  # of the decision that is being carried out
         world.on_frame = self._keep_frame
 
@@ -50,7 +51,8 @@ class EpisodeRecorder:
         """Called by ``rollout`` after every decision."""
         if tick == 0:
             self.verdicts.append(Counter())
-            self.events.append([])
+            self.events.append(self._forgotten)
+            self._forgotten = []
             self.traces.append(Trace([], [], [], [], []))
         flags = Verdict(int(step.verdict[0]))
         self.verdicts[-1].update(flag.name or "" for flag in flags)
@@ -64,6 +66,13 @@ class EpisodeRecorder:
             trace.object_quat.append(_rounded(signals.object_quat))
             trace.marker.append(_rounded(signals.marker))
         self._frames.clear()
+
+    def forget_episode(self, episode: int) -> None:
+        """Drop the latest episode, which is run again; its events are kept with the next run."""
+        self._world.recorder.write("/again", {"episode": episode})
+        self.verdicts.pop()
+        self.traces.pop()
+        self._forgotten = self.events.pop()
 
     def _record_belief(self, episode: int, tick: int) -> None:
         """Write the belief after a decision to the arm's recording."""

@@ -18,6 +18,7 @@ from adaptation.runs.soundness import unsound_tensors
 from policies.belief import map_tensors
 from policies.method import Method, TrialBatch
 from policies.rl.replay import LearnsFromReplay
+from robots.counting import counted
 from robots.errors import PliantError
 
 # Training ends after this many undone updates in a row. Each of them used new experience: a single
@@ -77,8 +78,9 @@ def check_learning(role: str, state: TrainerState, is_last: bool = False) -> Non
     undone = state.undone_in_row
     all_undone = is_last and undone == state.iteration > 0
     if undone >= MAX_UNDONE or all_undone:
+        lost = counted(undone, "iteration")
         raise PliantError(
-            f"training {role}: nothing could be learned in the last {undone} iterations, because "
+            f"training {role}: nothing could be learned in the last {lost}, because "
             "experience or weights became infinite or NaN; the last checkpoint is kept. Try a "
             "lower learning rate, and look for rewards or observations that are not finite"
         )

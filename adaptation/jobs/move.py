@@ -10,6 +10,7 @@ from adaptation.runs.records import MoveResult
 from hw_interface.arm_moves import MovePlan
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.motion import ARRIVED_TOLERANCE
@@ -61,7 +62,7 @@ def describe_plan(arm: ArmSpec, plan: MovePlan) -> str:
     tool = Kinematics(arm).position(plan.path[[0, -1]])
     distance = float(np.linalg.norm(tool[1] - tool[0]))
     stops = len(plan.path) - 2
-    by_way = f" and stop {stops} times on its way" if stops else ""
+    by_way = f" and stop {counted(stops, 'time')} on its way" if stops else ""
     return (
         f"{arm.name} will move for {plan.motion.duration:.1f} s{by_way}:"
         f" {arm.joints[farthest]} turns the farthest, {way[farthest]:.2f} rad;"

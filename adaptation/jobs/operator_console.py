@@ -7,16 +7,21 @@ policy computes. The operator's requests have a slot of their own in the shared 
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from adaptation.jobs.status_line import Status, StatusLine
+from adaptation.live.snapshot import CLEAR, HOLD, RELEASE, STOP
 from hw_interface.arm_world import ArmWorld
 from hw_interface.operator_keys import OperatorKeys
 from robots.errors import ArmError, PliantError
 from robots.world import Step
 
+if TYPE_CHECKING:
+    from adaptation.live.client import LivePage  # imports torch
+
 REFRESH = 0.2  # s between two drawings of the status line
 HELP = "keys: space hold or release, s stop, c clear, q end after the episode, Ctrl-C end now"
+HELP_GUIDED = "r run this episode again, n next object: both after the episode"
 BEFORE_MOTION = "The arm is about to move: clear its way, then press Enter. "
 ENTER = ("\r", "\n")
 
@@ -28,9 +33,19 @@ class EndedByOperator(PliantError):  # noqa: N818  no error
 class OperatorConsole:
     """A context manager around one or more arms, opened one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: "LivePage | None" = None, guides: bool = False) -> None:
+        """Take no keys yet.
+
+        Args:
+            page: the live page, whose buttons do what the keys do.
+            guides: whether an episode may be run again, and an object skipped.
+        """
+        self.page = page
         self.status = Status()
         self.end_requested = False  # whether to end after this episode
+        self.skip_requested = False  # whether to leave this object after this episode
+        self._guides = guides
+        self._again_requested = False
         self.waits_for_clear = False  # whether an episode after a fault waits until it is cleared
         self._keys = OperatorKeys()
         self._line = StatusLine()
@@ -39,6 +54,7 @@ class OperatorConsole:
         self._closing = threading.Event()
         self._confirmed = threading.Event()
         self._thread: threading.Thread | None = None
+        self.recordings: set[Path] = set()  # of all workers, where there are several
         self._last_line = "arm: not connected; not recorded"
 
     def __enter__(self) -> Self:
@@ -50,6 +66,9 @@ class OperatorConsole:
         """Restore the terminal and say how the arm was left."""
         self._keys.__exit__()
         self._line.say(self._last_line)
+        if len(self.recordings) > 1:
+            names = " ".join(sorted(str(path) for path in self.recordings))
+            self._line.say(f"recordings of all workers: {names}")
 
     @property
     def ask(self) -> Callable[[str], object]:
@@ -71,6 +90,11 @@ class OperatorConsole:
         if self._keys.has_keyboard:
             world.wait_for_operator = self.wait_until_free
             self._line.say(HELP)
+        if self._keys.has_keyboard and self._guides:
+            self._line.say(HELP_GUIDED)
+        if self.page is not None:
+            self._line.say(f"live page: {self.page.address}")
+            self.page.attach(world, self.obey_button)
         if self.shows_status(world.clock):
             self._line.start()
         self._thread = threading.Thread(target=self._work, args=(world,), daemon=True)
@@ -79,6 +103,8 @@ class OperatorConsole:
     def detach(self) -> None:
         """Leave the arm, which is about to be closed."""
         self._closing.set()
+        if self.page is not None:
+            self.page.detach()
         if self._thread is not None:
             self._thread.join()
         self._line.stop()
@@ -96,10 +122,22 @@ class OperatorConsole:
         Somebody at the keyboard is asked before a ``real_arm`` moves for the first time.
         """
         self.status.object = number + 1
+        self.skip_requested = False
         self.waits_for_clear = waits_for_clear
         if real_arm and self._keys.has_keyboard and not self._may_move:
             self._ask(BEFORE_MOTION)
             self._may_move = True
+
+    @property
+    def ends_object(self) -> bool:
+        """Whether no further episode with this object is wanted."""
+        return self.end_requested or self.skip_requested
+
+    def take_again(self) -> bool:
+        """Whether the episode that has ended is to be run again; asked for once, done once."""
+        again = self._again_requested
+        self._again_requested = False
+        return again
 
     def follow(self, episode: int, tick: int, step: Step, behind: int) -> None:
         """Update the status line after a tick; ``behind`` is the belief's age in updates."""
@@ -155,27 +193,44 @@ class OperatorConsole:
             return "space releases"
         if world.is_latched:
             return "c clears"
-        return "ending" if self.end_requested else ""
+        if self.ends_object:
+            return "ending" if self.end_requested else "next object"
+        return "again after this" if self._again_requested else ""
 
     def _obey(self, key: str, world: ArmWorld) -> None:
         if key == "s":
-            self._say("stop", world.stop)
+            self._say(STOP, world.stop)
         elif key == "c":
-            self._say("clear", world.clear)
+            self._say(CLEAR, world.clear)
         elif key == " " and world.is_held:
-            self._say("release", world.release)
+            self._say(RELEASE, world.release)
         elif key == " ":
-            self._say("hold", world.hold)
+            self._say(HOLD, world.hold)
         elif key == "q":
             self.end_requested = True
+        elif key == "r" and self._guides:
+            self._again_requested = True
+        elif key == "n" and self._guides:
+            self.skip_requested = True
         elif key in ENTER:
             self._confirmed.set()
 
-    def _say(self, name: str, word: Callable[[], None]) -> None:
+    def obey_button(self, button: str) -> str:
+        """Carry out a button of the live page as its key; returns what came of it."""
+        world = self._world
+        if world is None:
+            return f"{button}: no arm is open"
+        words = {HOLD: world.hold, RELEASE: world.release, STOP: world.stop, CLEAR: world.clear}
+        return self._say(button, words[button])
+
+    def _say(self, name: str, word: Callable[[], None]) -> str:
+        """Say a word to the arm; a failure is shown. Returns what came of it."""
         try:
             word()
         except ArmError as error:
             self._line.say(f"{name}: {error}")
+            return f"{name}: {error}"
+        return f"{name}: the arm has obeyed"
 
 
 def _describe_mode(world: ArmWorld) -> str:

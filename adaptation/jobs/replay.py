@@ -154,6 +154,8 @@ def _repeat(
         reason = "it reads parameters of the task, which were not known"
     elif not decisions:
         reason = "no decision was recorded"
+    elif trial.again:
+        reason = "the operator had an episode run again"
     if policy is None or reason is not None:
         return RepeatedTrial(start.object, start.policy, decisions, None, reason)
     task = _task(trial)

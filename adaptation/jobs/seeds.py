@@ -9,6 +9,7 @@ from adaptation.jobs.train import train
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs.records import TrainProgress
 from adaptation.runs.run import Run
+from robots.counting import counted
 from robots.errors import PliantError
 
 CHECK_INTERVAL = 5.0  # s between two checks of the trainings' progress
@@ -40,7 +41,7 @@ def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgre
         for run in runs:
             name = str(run.path)
             executor.submit(Job(name, train, (run, roles), output=run.path / OUTPUT))
-        with ProgressReporter(f"{len(runs)} trainings") as show:
+        with ProgressReporter(counted(len(runs), "training")) as show:
             while len(last) + len(failures) < len(runs):
                 for outcome in executor.completed(CHECK_INTERVAL):
                     if outcome.result is not None:

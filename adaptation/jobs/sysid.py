@@ -8,11 +8,12 @@ import numpy as np
 import torch
 
 from hw_interface.recording.reading import Decision, RecordedSession, read_recording
+from robots.counting import counted
 from robots.errors import BadArgumentError, DamagedError
 from robots.world import Family
 from sim.families import make_family
 from sim.recorded_motion import DELAY, Motion, Scale
-from sim.system_id import Fit, Fitted, fit
+from sim.system_id import Fit, Fitted, Tell, fit, say_nothing
 
 HELDOUT_SHARE = 0.25  # of the episodes, the last ones; at least one
 MARGIN = 0.05  # of the old range, by which the new one is wider than the interval at each end
@@ -49,6 +50,7 @@ def sysid(
     names: Sequence[str] = (),
     family_name: str | None = None,
     trial: int = 0,
+    tell: Tell = say_nothing,
 ) -> SysidResult:
     """Fit the parameters of a family to what its arm did in a recording.
 
@@ -60,6 +62,7 @@ def sysid(
         names: parameters to fit; (): all numbers among the family's ranges, and the delay.
         family_name: whose parameters; None: those of the recording's family.
         trial: number of a trial in the recording, from 0, whose object is meant.
+        tell: gets a line about each step, which may take a minute.
 
     Raises:
         FileNotFoundError: there is no such recording.
@@ -74,10 +77,10 @@ def sysid(
     count = max(1, share)
     if len(motions) < 2:
         raise BadArgumentError(
-            f"{path} holds {len(motions)} episode with this object: one more is needed to check "
-            "the fit"
+            f"{path} holds {counted(len(motions), 'episode')} with this object: one more is needed "
+            "to check the fit"
         )
-    found = fit(family, motions[:-count], motions[-count:], names)
+    found = fit(family, motions[:-count], motions[-count:], names, tell)
     better = found.heldout_error < found.heldout_nominal_error
     return SysidResult(
         family=family.name,
@@ -96,7 +99,9 @@ def sysid(
 def _motions(session: RecordedSession, family: Family, trial: int, path: Path) -> list[Motion]:
     """The motion of every episode with the object of a trial."""
     if not 0 <= trial < len(session.trials):
-        raise BadArgumentError(f"{path} holds {len(session.trials)} trials; there is no {trial}")
+        raise BadArgumentError(
+            f"{path} holds {counted(len(session.trials), 'trial')}; there is no {trial}"
+        )
     meant = session.trials[trial].start.object
     motions = []
     for each in session.trials:

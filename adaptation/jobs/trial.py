@@ -6,6 +6,7 @@ A trial that was stopped resumes with the object and policy it had not finished.
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import monotonic
 
@@ -16,10 +17,18 @@ import torch
 from adaptation.jobs.arm_options import task_is_known
 from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import EVALUATION, explores
+from adaptation.jobs.object_labels import Labels, keep_labels, kept_labels
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
 from adaptation.jobs.placing import sample_objects
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
-from adaptation.jobs.trial_folder import TrialConfig, open_or_resume, read_episodes
+from adaptation.jobs.trial_folder import (
+    SKIPPED,
+    SkippedObject,
+    TrialConfig,
+    open_or_resume,
+    read_episodes,
+    skipped_objects,
+)
 from adaptation.jobs.tried_objects import tried_family, tried_policies
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
@@ -29,6 +38,7 @@ from adaptation.runs.log import Log
 from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
+from hw_interface.recording.files import recordings_in
 from hw_interface.warn import warn
 from robots.errors import PliantError
 
@@ -47,6 +57,7 @@ def run_trial(
     folder: Path,
     workers: int = 1,
     operator: OperatorConsole | None = None,
+    labels: Labels | None = None,
 ) -> TrialResult:
     """Run the remaining objects of a trial and compare the policies.
 
@@ -56,6 +67,7 @@ def run_trial(
         folder: the trial folder, new or of the same trial.
         workers: processes that share the objects in lockstep, each with a simulated arm.
         operator: the person at the arm; with several workers, at the first worker's arm.
+        labels: what the person knows of the objects; None: what was given earlier, if anything.
 
     Raises:
         BadArgumentError: the folder holds another trial, or the arm cannot be opened this way.
@@ -65,26 +77,25 @@ def run_trial(
         EndedByOperator: the operator ended the trial.
     """
     started = monotonic()
+    earlier = recordings_in(folder)
     for _ in run.policies(config.arm):
         pass  # read and check every checkpoint now; the workers receive the loaded policies
     open_session(run, config, config.clock, folder)
     open_or_resume(run, config, folder)
+    if labels is not None:
+        keep_labels(labels, folder)
     workers = min(workers, config.objects) if config.clock == "lockstep" else 1
-    helpers = []
-    for worker in range(1, workers):
-        helpers.append(start_process(run_worker, run, config, folder, worker, workers))
+    others = range(1, workers)
+    helpers = [start_process(run_worker, run, config, folder, each, workers) for each in others]
     try:
         ending = run_objects(run, config, folder, 0, workers, operator)
     except BaseException:
         stop_processes(helpers)
         raise
-    endings = [ending]
-    for helper in helpers:
-        helper.join()
-        if helper.exitcode in WORKER_ENDINGS:
-            endings.append(WORKER_ENDINGS[helper.exitcode])
-        elif helper.exitcode != 0:
-            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+    finally:
+        if operator is not None:
+            operator.recordings = recordings_in(folder) - earlier
+    endings = [ending, *_join_workers(helpers, folder)]
     needs_check = config.realtime_episodes > 0 and not _has_realtime_check(config, folder)
     if needs_check and ending.park_error is None:  # else the arm is not to move again
         endings.append(run_realtime_check(run, config, folder, operator))
@@ -96,6 +107,22 @@ def run_trial(
     )
     replace_file(folder / "result.json", msgspec.json.encode(result))
     return result
+
+
+def _join_workers(workers: list[BaseProcess], folder: Path) -> list[Ending]:
+    """Wait for all workers; the endings of those where something went wrong at the end.
+
+    Raises:
+        PliantError: a worker failed.
+    """
+    endings = []
+    for worker in workers:
+        worker.join()
+        if worker.exitcode in WORKER_ENDINGS:
+            endings.append(WORKER_ENDINGS[worker.exitcode])
+        elif worker.exitcode != 0:
+            raise PliantError(f"a worker failed; start the trial again to resume {folder}")
+    return endings
 
 
 def _first(reasons: list[str | None]) -> str | None:
@@ -125,6 +152,7 @@ def open_session(
         run=run,
         operator=operator,
         park=config.park,
+        labels=kept_labels(folder),
     )
 
 
@@ -162,6 +190,7 @@ def run_objects(
     tasks = sample_objects(family, config.driver, config.seed, config.objects)
     explore = explores(family, config.episodes or family.episodes)
     done = {(record.object, record.policy, record.episode) for record in read_episodes(folder)}
+    skipped = skipped_objects(folder)
     last_episode = len(explore) - 1
     own_objects = range(worker, config.objects, workers)
     with (
@@ -170,6 +199,8 @@ def run_objects(
         progress_of(f"trial {worker + 1}/{workers}", config.clock, operator) as show,
     ):
         for i, number in enumerate(own_objects):
+            if number in skipped:
+                continue
             for name, policy in tried_policies(run, family, config.arm):
                 needs_truth = name == "oracle" and not task_is_known(config.driver)
                 if needs_truth or (number, name, last_episode) in done:
@@ -179,12 +210,23 @@ def run_objects(
                 session.world.rng = np.random.default_rng([EVALUATION, config.seed, 3, number])
                 task = tasks.take([number])
                 records = session.run_object(name, policy, task, explore, number)
-                if len(records) == len(explore):
+                is_skipped = operator is not None and operator.skip_requested
+                if is_skipped:
+                    skip_object(folder, number)
+                elif len(records) == len(explore):
                     log.write(*records)
                 if operator is not None and operator.end_requested:
                     raise EndedByOperator(f"ended; start the trial again to resume {folder}")
+                if is_skipped:
+                    break
             show((i + 1) / len(own_objects), f"object {i + 1} of {len(own_objects)}")
     return session.ending
+
+
+def skip_object(folder: Path, number: int) -> None:
+    """Note that the operator left an object: none of its episodes counts."""
+    with closing(Log(folder / SKIPPED)) as log:
+        log.write(SkippedObject(number))
 
 
 def progress_of(
@@ -223,7 +265,10 @@ def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
 def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:
     """Compare the policies at the trial's clock; summarize gate verdicts and loop timing."""
     records = read_episodes(folder)
-    grids = episode_grids(records, config.clock, folder)
+    skipped = skipped_objects(folder)
+    if not records:
+        raise PliantError(f"every object was skipped: remove {folder / SKIPPED} to try them again")
+    grids = episode_grids(records, config.clock, folder, skipped)
     comparison = msgspec.structs.asdict(compare_policies(grids))
     comparison["seconds"] = seconds
     comparison["run"] = str(run.path)
@@ -232,7 +277,7 @@ def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> Tr
     verdicts: Counter[str] = Counter()
     for record in records:
         verdicts.update(record.verdicts)
-    timings = [record.timing for record in records if record.timing is not None]
+    timings = [record.timing for record in records if record.timing]
     return TrialResult(
         **comparison,
         arm=config.arm,
@@ -241,6 +286,7 @@ def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> Tr
         timing=timings[-1] if timings else None,
         not_adapted=_objects_with("NOT_ADAPTED", records),
         updates_failed=_objects_with("UPDATE_FAILED", records),
+        skipped=skipped,
     )
 
 

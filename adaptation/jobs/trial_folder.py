@@ -1,7 +1,8 @@
 """A trial's folder: its configuration, and its results so far.
 
 It holds ``trial.json`` (its ``TrialHeader``), ``episodes-*.jsonl`` (an ``EpisodeRecord`` per line,
-on disk before the next object), and ``result.json`` (a ``TrialResult``).
+on disk before the next object), ``skipped.jsonl`` (objects that the operator left), and
+``result.json`` (a ``TrialResult``).
 """
 
 from os.path import relpath
@@ -42,6 +43,8 @@ class TrialHeader(TrialConfig, frozen=True, forbid_unknown_fields=True, kw_only=
 
     fingerprints: dict[str, str]  # ``Run.fingerprints``
 
+
+SKIPPED = "skipped.jsonl"
 
 # The run folder may be moved: its fingerprints identify the run.
 MAY_CHANGE = ("run", "options", "tracker", "tracker_options", "park")
@@ -85,9 +88,22 @@ def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
         )
 
 
+class SkippedObject(msgspec.Struct, frozen=True):
+    """An object that the operator left: a line of ``skipped.jsonl``."""
+
+    object: int  # index among the trial's objects, from 0
+
+
+def skipped_objects(folder: Path) -> list[int]:
+    """The objects that the operator left, in order; they do not count."""
+    lines = read_log(folder / SKIPPED, SkippedObject)
+    return sorted({line.object for line in lines})
+
+
 def read_episodes(folder: Path) -> list[EpisodeRecord]:
-    """All episodes of a trial so far."""
+    """All episodes of a trial so far, without those of objects that were skipped."""
+    skipped = skipped_objects(folder)
     records: list[EpisodeRecord] = []
     for path in sorted(folder.glob("episodes-*.jsonl")):
         records += read_log(path, EpisodeRecord)
-    return records
+    return [record for record in records if record.object not in skipped]

@@ -10,6 +10,7 @@ from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.table import describe_estimate, result_lines
 from adaptation.runs.files import whole_file
 from adaptation.runs.records import ComparedEntry, HeldoutProgress, RunsComparison
+from robots.counting import counted
 
 FORMATS = (".svg", ".png", ".pdf")
 
@@ -43,7 +44,7 @@ def _common(paired: int) -> str:
 
 def _heading(entry: ComparedEntry) -> str:
     """Name, number of trainings and the budget that they had."""
-    trainings = "1 training" if len(entry.runs) == 1 else f"{len(entry.runs)} trainings"
+    trainings = counted(len(entry.runs), "training")
     words = [f"{entry.name}: {trainings}"]
     if entry.steps:
         words.append(f"{np.mean(entry.steps):,.0f} environment steps")

@@ -6,6 +6,7 @@ from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.table import LABEL, UNKNOWN, line, percent_interval
 from adaptation.runs.gap_records import Correlation, Divergence, EngineGap, OutcomeGap, SuccessGap
 from adaptation.runs.records import Row
+from robots.counting import counted
 
 
 def gap_table(gap: EngineGap) -> str:
@@ -14,7 +15,7 @@ def gap_table(gap: EngineGap) -> str:
     commands = "random commands"
     if gap.commands != "random":
         commands = f"the commands that {gap.commands} gave in {first}"
-    tasks = "1 task" if gap.tasks == 1 else f"{gap.tasks} tasks"
+    tasks = counted(gap.tasks, "task")
     lines = [
         f"{gap.family} ({gap.body}) in {first} and in {second}: {tasks} of the split {gap.split},"
         f" from the same starts, {commands}",
@@ -76,7 +77,7 @@ def _success_lines(success: SuccessGap, engines: tuple[str, str]) -> list[str]:
         line("success, %", rates),
         "the same outcome".ljust(LABEL)
         + f"{agreement}; success only in {first} {success.only_first}, only in {second}"
-        + f" {success.only_second} tasks{_p_value(success.mcnemar_p)}",
+        + f" {counted(success.only_second, 'task')}{_p_value(success.mcnemar_p)}",
     ]
 
 

@@ -8,32 +8,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 import numpy as np
-from viser import FrameHandle, SceneApi, SceneNodeHandle, ViserServer
+from viser import SceneApi, SceneNodeHandle, ViserServer
 
-from robots.appearance import Shape, link_poses, moving_joints, shapes
+from adaptation.reporting.viser_scene import (
+    Pose,
+    add_arm,
+    add_shape,
+    add_target,
+    set_up_view,
+    show_pose,
+    split_pose,
+)
+from robots.appearance import link_poses
 from robots.arm import ArmSpec
 from robots.camera import Camera
-from robots.meshes import Color
-from robots.rotations import quaternion_from_matrix
 from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.rendering import FRAME_RATE, Clip
-from sim.rendering.arm import (
-    TABLE_COLOR,
-    TABLE_POSITION,
-    TABLE_SIZE,
-    TARGET_COLOR,
-    TARGET_SIZE,
-    object_shapes,
-)
+from sim.rendering.arm import object_shapes
 from sim.rendering.camera import camera_for
 
 PAUSE = 0.8  # s at the end of a clip
 # Of the camera's distance, above the point that it looks at: just below the upper edge.
 TITLE_HEIGHT = 0.3
-TARGET_HEIGHT = 0.001  # m, just above the table
-
-Pose = tuple[Array, Array]  # position (3,) m, quaternion (4,) w, x, y, z
 
 
 def render_playback(
@@ -64,7 +61,7 @@ def _serialize(
 ) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
-        _set_up_view(server, camera)
+        set_up_view(server, camera)
         moments = _play(server.scene, arm, clips, item, _title_position(camera))
         first = next(moments)
         recording = server.get_scene_serializer()  # begins with all that is in the scene by now
@@ -76,21 +73,6 @@ def _serialize(
         server.stop()
 
 
-def _set_up_view(server: ViserServer, camera: Camera) -> None:
-    first = server.initial_camera
-    first.position = camera.position
-    first.look_at = camera.look_at
-    first.fov = camera.field_of_view
-    server.scene.set_up_direction("+z")
-    server.scene.add_box(
-        "/table",
-        color=_rgb(TABLE_COLOR),
-        dimensions=TABLE_SIZE,
-        position=TABLE_POSITION,
-        cast_shadow=False,
-    )
-
-
 def _play(
     scene: SceneApi,
     arm: ArmSpec,
@@ -99,26 +81,15 @@ def _play(
     title_position: Array,
 ) -> Iterator[float]:
     """Move everything to its next moment and yield how long that lasts, s."""
-    links = _add_arm(scene, arm)
+    links = add_arm(scene, arm)
     for number, clip in enumerate(clips):
         body, *decoration = _add_clip(scene, clip, f"/clip{number}", title_position, item)
         for poses in _frames(arm, clip):
-            for handle, (position, quat) in zip((*links, body), poses, strict=True):
-                handle.position = position
-                handle.wxyz = quat
+            show_pose((*links, body), poses)
             yield 1 / FRAME_RATE
         yield PAUSE
         for node in (body, *decoration):
             node.remove()
-
-
-def _add_arm(scene: SceneApi, arm: ArmSpec) -> list[FrameHandle]:
-    """The frames of the base and of the arm's moving links, with their shapes in them."""
-    count = 1 + len(moving_joints(arm))
-    links = [scene.add_frame(f"/arm/{i}", show_axes=False) for i in range(count)]
-    for i, shape in enumerate(shapes(arm)):
-        _add_shape(scene, f"/arm/{shape.link + 1}/{i}", shape)
-    return links
 
 
 def _title_position(camera: Camera) -> Array:
@@ -136,15 +107,8 @@ def _add_clip(
     body = scene.add_frame(f"{name}/object", show_axes=False)
     if np.isfinite(clip.object_pos).all():
         for i, part in enumerate(object_shapes(clip.task, item)):
-            _add_shape(scene, f"{name}/object/{i}", part)
-    radius, height = TARGET_SIZE
-    target = scene.add_cylinder(
-        f"{name}/target",
-        radius=radius,
-        height=height,
-        color=_rgb(TARGET_COLOR),
-        position=(float(clip.marker[0]), float(clip.marker[1]), TARGET_HEIGHT),
-    )
+            add_shape(scene, f"{name}/object/{i}", part)
+    target = add_target(scene, f"{name}/target", clip.marker)
     title = scene.add_label(
         f"{name}/title", clip.title, position=title_position, anchor="top-center"
     )
@@ -157,36 +121,6 @@ def _frames(arm: ArmSpec, clip: Clip) -> Iterator[list[Pose]]:
     quats = shown.object_quat / np.linalg.norm(shown.object_quat, axis=1, keepdims=True)
     all_links = link_poses(arm, shown.q)  # (S, 1 + m, 4, 4)
     for links, position, quat in zip(all_links, shown.object_pos, quats, strict=True):
-        poses = [_split_pose(link) for link in links]
+        poses = [split_pose(link) for link in links]
         poses.append((position, quat))
         yield poses
-
-
-def _split_pose(pose: Array) -> Pose:
-    """Position and quaternion of a pose (4, 4)."""
-    rotation = pose[:3, :3]
-    return pose[:3, 3], quaternion_from_matrix(rotation[None])[0]
-
-
-def _add_shape(scene: SceneApi, name: str, shape: Shape) -> None:
-    color = _rgb(shape.color)
-    position, quat = _split_pose(shape.pose)
-    if shape.kind == "box":
-        scene.add_box(name, color, np.array(shape.size), position=position, wxyz=quat)
-    elif shape.kind == "sphere":
-        scene.add_icosphere(name, shape.size[0], color, position=position, wxyz=quat)
-    elif shape.mesh is not None:
-        vertices = shape.mesh.vertices
-        faces = shape.mesh.faces
-        scene.add_mesh_simple(
-            name, vertices, faces, color=color, side="double", position=position, wxyz=quat
-        )
-    else:
-        radius, length = shape.size
-        scene.add_cylinder(name, radius, length, color, position=position, wxyz=quat)
-
-
-def _rgb(color: Color) -> tuple[int, int, int]:
-    """A color in [0, 1] in steps of 1/255."""
-    red, green, blue = (round(255 * share) for share in color)
-    return red, green, blue

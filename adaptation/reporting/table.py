@@ -12,6 +12,7 @@ from adaptation.runs.records import (
     Row,
     SeedComparison,
 )
+from robots.counting import counted
 
 LABEL = 31  # characters of a line's first column
 CELL = 14  # characters of the others
@@ -119,7 +120,7 @@ def describe_estimate(label: str, estimate: Estimate) -> list[str]:
         low, high = estimate.interval
         returns += f"  [{low:+.3f}, {high:+.3f}]"
     success = f"success {100 * estimate.success:+.0f} points, "
-    success += f"{estimate.gained} tasks gained, {estimate.lost} lost"
+    success += f"{counted(estimate.gained, 'task')} gained, {estimate.lost} lost"
     if estimate.mcnemar_p is not None:
         success += f", McNemar p = {estimate.mcnemar_p:.2g}"
     indent = " " * LABEL
@@ -134,9 +135,9 @@ def _share(gap: GapClosed) -> str:
 
 def _describe_sample(comparison: SeedComparison) -> str:
     """The number of tasks, and what the intervals are over."""
-    tasks = "1 task" if comparison.tasks == 1 else f"{comparison.tasks} tasks"
+    tasks = counted(comparison.tasks, "task")
     if comparison.trials > comparison.tasks:
-        tasks += f" in {comparison.trials} trials"
+        tasks += f" in {counted(comparison.trials, 'trial')}"
     if comparison.interval_over is None:
         return f"{tasks}: one task is no sample, so there are no intervals"
     return f"{tasks}; intervals (95 %) over {comparison.interval_over}"

@@ -1,6 +1,6 @@
 """The episodes of a trial, arranged as ``statistics`` compares them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -13,9 +13,18 @@ from robots.signals import Array
 
 
 def episode_grids(
-    records: Iterable[EpisodeRecord], clock: str, folder: Path
+    records: Iterable[EpisodeRecord],
+    clock: str,
+    folder: Path,
+    skipped: Sequence[int] = (),
 ) -> dict[str, EpisodeGrid]:
     """Arrange the episodes of one clock by policy: ``POLICIES`` in their order, then others.
+
+    Args:
+        records: of a trial.
+        clock: lockstep or realtime.
+        folder: that they were read from.
+        skipped: objects, counted from 0, of which there are no records.
 
     Raises:
         DamagedError: a policy that has episodes lacks one; the message names the ``folder`` that
@@ -27,7 +36,7 @@ def episode_grids(
     last_episode = max(record.episode for record in chosen)
     last_object = max(record.object for record in chosen)
     episodes = range(last_episode + 1)
-    objects = range(last_object + 1)
+    objects = [number for number in range(last_object + 1) if number not in skipped]
     found = {record.policy for record in chosen}
     names = [name for name in POLICIES if name in found]
     names += sorted(found - set(POLICIES))

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adaptation.jobs.trial_folder import read_episodes
+from adaptation.jobs.object_labels import kept_labels, label_of
+from adaptation.jobs.trial_folder import read_episodes, skipped_objects
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
 from adaptation.reporting.trial_results import result_context
+from adaptation.reporting.words import PHYSICS, VERDICTS
 from adaptation.runs.files import read_record
 from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from adaptation.runs.run import Run
@@ -25,22 +27,6 @@ from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.outlines import SHAPES
 from sim.rendering import Clip
-
-# Task parameters that are shown for each object, with their headings.
-PHYSICS = {
-    "object.friction": "friction",
-    "object.mass": "mass, kg",
-    "object.restitution": "restitution",
-}
-
-VERDICTS = {
-    "LIMITED": "the command was changed to stay inside a limit of the arm",
-    "DROPPED": "the command was not finite, too old or out of order, and was not used",
-    "HELD": "the arm braked to rest or stood: no usable command, or its tool would leave the box",
-    "STOPPED": "a controlled stop, requested by the operator or by the software",
-    "FAULT": "the watchdog stopped the arm; only the operator clears it",
-    "DIVERGED": "the simulated physics broke down",
-}
 
 
 class TrialHeader(msgspec.Struct, frozen=True):
@@ -63,6 +49,8 @@ class ObjectRow:
     number: int  # from 1
     shape: str
     task: Mapping[str, float | None]
+    label: str = ""  # of the person who tried it
+    photo: str | None = None  # as a URL that holds the picture
     policies: dict[str, list[EpisodeRecord]] = field(default_factory=dict)  # by episode
 
 
@@ -96,15 +84,17 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     records = read_episodes(folder)
     compared = [record for record in records if record.clock == header.clock]
     timed = [record for record in records if record.timing is not None]
-    grids = episode_grids(compared, header.clock, folder)
+    skipped = skipped_objects(folder)
+    grids = episode_grids(compared, header.clock, folder, skipped)
     if "adapted" not in grids:
         raise DamagedError(f"{folder} holds no episode of the adapted policy")
-    rows = _object_rows(compared)
+    rows = _object_rows(compared, folder)
     clips = _choose_clips(rows)
     shown = result_context(result, grids)
     return shown | {
         "trial": header,
         "objects": rows,
+        "skipped": [_skipped_name(folder, number) for number in skipped],
         "physics": _known_physics(compared),
         "timing": timed[-1].timing if timed else None,
         "most_stale": max((record.most_stale for record in timed), default=0),
@@ -116,17 +106,34 @@ def trial_context(folder: Path, header: TrialHeader) -> dict[str, Any]:
     }
 
 
-def _object_rows(records: Sequence[EpisodeRecord]) -> list[ObjectRow]:
+def _object_rows(records: Sequence[EpisodeRecord], folder: Path) -> list[ObjectRow]:
     """One row for each object, in their order."""
+    labels = kept_labels(folder)
     rows: dict[int, ObjectRow] = {}
     for record in sorted(records, key=_object_and_episode):
         number = record.object
         if number not in rows:
             shape = _shape_name(record)
-            rows[number] = ObjectRow(number + 1, shape, record.task)
+            label = label_of(labels, number)
+            photo = None if label.photo is None else _photo_url(folder / label.photo)
+            rows[number] = ObjectRow(number + 1, shape, record.task, str(label), photo)
         episodes = rows[number].policies.setdefault(record.policy, [])
         episodes.append(record)
     return list(rows.values())
+
+
+def _photo_url(path: Path) -> str | None:
+    """A photo as a URL that holds it; None if it is gone."""
+    if not path.is_file():
+        return None
+    picture = base64.b64encode(path.read_bytes()).decode()
+    return f"data:image/jpeg;base64,{picture}"
+
+
+def _skipped_name(folder: Path, number: int) -> str:
+    """An object that was skipped: its number from 1, and its label."""
+    label = str(label_of(kept_labels(folder), number))
+    return f"{number + 1} ({label})" if label else str(number + 1)
 
 
 def _object_and_episode(record: EpisodeRecord) -> tuple[int, int]:

@@ -96,6 +96,7 @@ class EpisodeRecord(msgspec.Struct, frozen=True):
     most_stale: int  # updates that the belief was behind, at most
     trace: Trace
     object_name: str | None = None  # of a user's own object
+    again: int = 0  # how often the operator had the episode run before, which is forgotten
 
 
 class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +195,7 @@ class TrialResult(Comparison, frozen=True, kw_only=True):
     # does, and those with which an update of its belief failed
     not_adapted: list[int] = []
     updates_failed: list[int] = []
+    skipped: list[int] = []  # objects, counted from 0, that the operator left; they do not count
 
 
 class DeployResult(msgspec.Struct, frozen=True):

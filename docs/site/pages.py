@@ -36,6 +36,7 @@ GUIDES = {
     "Arms under ros2_control": "ros2.md",
     "Calibrating an arm": "calibration.md",
     "Eyes": "eyes.md",
+    "Live page": "live.md",
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",

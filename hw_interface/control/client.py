@@ -212,13 +212,7 @@ class ControlClient:
     @property
     def events(self) -> list[EventRecord]:
         """Events of the watchdog, oldest first; the newest ``EVENTS`` of them."""
-        count = int(self.state["events"])
-        records: list[EventRecord] = []
-        for number in range(max(0, count - EVENTS), count):
-            kind, stamp, detail = self.shared.events[number % EVENTS].tolist()
-            name = _event_name(kind)
-            records.append({"number": number, "event": name, "stamp": stamp, "detail": detail})
-        return records
+        return newest_events(self.shared, int(self.state["events"]))
 
     def latest_event(self) -> str:
         """The name of the newest event."""
@@ -256,6 +250,16 @@ class ControlClient:
 
     def _keep_final_state(self) -> None:
         self.final_state = self.state
+
+
+def newest_events(shared: SharedState, count: int) -> list[EventRecord]:
+    """The newest ``EVENTS`` of ``count`` events, oldest first."""
+    records: list[EventRecord] = []
+    for number in range(max(0, count - EVENTS), count):
+        kind, stamp, detail = shared.events[number % EVENTS].tolist()
+        name = _event_name(kind)
+        records.append({"number": number, "event": name, "stamp": stamp, "detail": detail})
+    return records
 
 
 def _event_name(kind: int) -> str:

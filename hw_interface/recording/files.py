@@ -34,3 +34,10 @@ def _highest(folder: Path) -> int:
         if match is not None:
             numbers.append(int(match[1]))
     return max(numbers)
+
+
+def recordings_in(folder: Path) -> set[Path]:
+    """All recordings of a folder; none where there is no such folder."""
+    if not folder.is_dir():
+        return set()
+    return {path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)}

@@ -106,7 +106,7 @@ class RecorderProcess:
         if not self.is_recording:
             return
         if self.lost:
-            text = f"{self.lost} messages of the policy were not recorded"
+            text = f"messages of the policy that were not recorded: {self.lost}"
             if self._send("/events", log_message("recorder", text, WARNING)):
                 self.lost = 0
         if not self._send(topic, message):

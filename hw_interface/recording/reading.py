@@ -51,10 +51,17 @@ class Decision(Struct):
 
 @dataclass
 class RecordedTrial:
-    """One trial with one object; ``episodes`` are lists of decisions."""
+    """One trial with one object.
+
+    Attributes:
+        start: its beginning.
+        episodes: lists of decisions.
+        again: how many of the episodes were forgotten and run again.
+    """
 
     start: TrialStart
     episodes: list[list[Decision]] = field(default_factory=list)
+    again: int = 0
 
 
 @dataclass
@@ -164,6 +171,8 @@ def _read_messages(reader: McapReader, session: RecordedSession) -> None:
         if channel.topic == "/trial":
             start = msgspec.json.decode(data, type=TrialStart)
             session.trials.append(RecordedTrial(start))
+        elif channel.topic == "/again" and session.trials:
+            session.trials[-1].again += 1
         elif channel.topic == "/decision" and session.trials:
             decision = msgspec.json.decode(data, type=Decision)
             decision.time = time

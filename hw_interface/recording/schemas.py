@@ -60,6 +60,10 @@ SCHEMAS: dict[str, Schema] = {
         "explore": {"type": "array", "items": FLAG},  # whether each episode explores
         "parameters": {"type": "object", "additionalProperties": NUMBER},  # null: unknown
     },
+    "pliant.Again": {
+        "timestamp": TIME,
+        "episode": INTEGER,  # of the trial with this task, from 0: it is run again
+    },
     "pliant.Decision": {
         "timestamp": TIME,
         "episode": INTEGER,  # since the arm was opened, from 0
@@ -95,6 +99,7 @@ TOPICS = {
     "/events": "foxglove.Log",
     "/control": "pliant.Control",
     "/trial": "pliant.Trial",
+    "/again": "pliant.Again",  # the episode that has just ended is forgotten by the policy
     "/decision": "pliant.Decision",
     "/belief": "pliant.Belief",
 }

@@ -30,6 +30,7 @@ from policies.logs import detached, mean_logs
 from policies.method import Problem, Replans, Scores, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
+    InfersParameters,
     ParticleConfig,
     Particles,
     Prior,
@@ -95,7 +96,9 @@ class ParticleMpcBelief(PlanState):
     particles: Particles
 
 
-class ParticleMpc(SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief]):
+class ParticleMpc(
+    SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
+):
     """Each tick updates the particles' weights, and searches for a plan from the last one.
 
     The posterior is kept across the episodes of a trial.

@@ -20,6 +20,7 @@ from policies.config import MethodConfig
 from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
+    InfersParameters,
     ParticleConfig,
     Particles,
     Prior,
@@ -78,7 +79,7 @@ class SysidMpcBelief(PlanState):
     particles: Particles
 
 
-class SysidMpc(SavedState, Replans[SysidMpcBelief]):
+class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
     """Each tick weights the particles by simulations, and searches for a plan from the last one.
 
     The posterior is kept across the episodes of a trial.

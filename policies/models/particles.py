@@ -145,6 +145,21 @@ class Particles:
         return weighted.sum(1)
 
 
+class InfersParameters:
+    """A method whose particles stand for parameters of the task."""
+
+    problem: Problem
+    hidden: HiddenParameters
+
+    def inferred(self, particles: Particles) -> dict[str, Tensor]:
+        """The value of each hidden parameter under every particle, (n, K) each, in SI units."""
+        u = particles.u[..., : len(self.hidden)]  # what follows is no parameter of the task
+        unknown = torch.zeros(self.problem.task_dim, device=u.device)
+        values = self.hidden.decode(u, unknown)
+        columns = self.hidden.columns.tolist()
+        return {self.problem.task_names[column]: values[..., column] for column in columns}
+
+
 class Prior(nn.Module):
     """The particles of a world before any evidence, the same for every world."""
 

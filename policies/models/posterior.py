@@ -53,6 +53,12 @@ class Posterior:
         column: Tensor = self._inverse_root.mT @ self._half_solved
         return column[..., 0]
 
+    @property
+    def std(self) -> Tensor:
+        """Standard deviation of each number of z, (n, l): of the covariance L⁻ᵀ·L⁻¹."""
+        variance = self._inverse_root.square().sum(-2)
+        return variance.sqrt()
+
     def reparameterize(self, noise: Tensor) -> Tensor:
         """The mean plus ``noise`` (..., n, l) standard deviations; a sample for noise ~ N(0, I).
 

@@ -168,6 +168,21 @@ def test_a_real_arm_waits_for_enter(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["jog", "move --to home", "park", "doctor --seconds 60"],
+)
+def test_a_driver_without_its_port_is_refused_before_anybody_is_asked(
+    words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda text: pytest.fail("somebody was asked"))
+    assert cli.main([*words.split(), "--arm", "viperx", "--driver", "dynamixel"]) == 2
+    shown = capsys.readouterr()
+    assert "--port" in shown.err
+    assert shown.out == ""
+
+
 def test_it_takes_the_keys_of_a_terminal() -> None:
     master, slave = pty.openpty()
     os.write(master, b"1q")

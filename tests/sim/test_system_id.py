@@ -215,7 +215,7 @@ def test_one_episode_and_trials_that_are_not_there_are_refused(tmp_path: Path) -
     path = recorded(tmp_path, [0], [0])
     with pytest.raises(BadArgumentError, match="one more is needed"):
         sysid(path)
-    with pytest.raises(BadArgumentError, match="holds 1 trials; there is no 1"):
+    with pytest.raises(BadArgumentError, match="holds 1 trial; there is no 1"):
         sysid(path, trial=1)
 
 
