@@ -1,7 +1,7 @@
 """An arm of Feetech STS servos on one serial bus, such as the SO-101.
 
 These servos have no watchdog and no clock. When the bus falls silent, each servo goes on to its
-last goal and holds it. Therefore no goal is farther than ``LEAD`` from where its joint was last
+last goal and holds it. Therefore no goal goes farther than ``LEAD`` from where its joint was last
 measured. The stamp of a reading is the time of its arrival. A servo that repeats an old position is
 noticed only when its joint seems not to follow.
 """
@@ -37,6 +37,7 @@ from hw_interface.drivers.feetech_registers import (
     to_signed,
 )
 from hw_interface.drivers.feetech_settings import check_settings, check_status
+from hw_interface.drivers.lead import hold_back
 from hw_interface.drivers.serial_bus import Reply
 from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link, goals_to_hold
 from hw_interface.drivers.servo_driver import ServoDriver
@@ -47,9 +48,6 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Condition, JointState
 
-# rad between a goal and the joint's last measured position. Ours: a little more than the tracking
-# error that is a fault (0.15), so that a joint that follows never meets it.
-LEAD = 0.2
 SYNC_READ = "sync read: their firmware is too old"
 
 
@@ -155,11 +153,11 @@ class Feetech(ServoDriver):
         return self._state
 
     def _bound(self, q: Array) -> Array:
-        """Goals at most ``LEAD`` from the last reading."""
+        """Goals that are held back where a joint is behind."""
         if self._state is None:
             return q
-        bounded: Array = np.clip(q, self._state.q - LEAD, self._state.q + LEAD)
-        return bounded
+        last = q if self._target is None else self._target
+        return hold_back(q, last, self._state.q)
 
     def _let_go(self) -> bool:
         """As for every servo, but only after ``enable``: a goal may switch a servo's torque on."""

@@ -101,6 +101,39 @@ def test_a_user_stop_is_reported_and_refuses_to_enable() -> None:
         driver.disconnect()
 
 
+def repeat_old_states(server: Any) -> None:
+    """From now on under new stamps."""
+    packed = server.state.pack_state()
+    server._get_state_bytes = lambda: packed
+
+
+@needs_client
+def test_an_old_state_under_new_stamps_is_a_lost_reading_and_moves_nothing() -> None:
+    """Else the desired position would seem to lag behind, and the arm be driven on and on."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        setpoint = driver.read().q
+        speed = np.zeros(7)
+        speed[-1] = 0.2
+        for tick in range(60):
+            if tick == 30:
+                remote.do(repeat_old_states)
+            setpoint = setpoint + driver.capabilities.dt * speed
+            driver.write(Command(setpoint, speed))
+            state = driver.read()
+        assert driver.read().stamp == state.stamp
+        driver.disconnect()
+        moved = remote.do(desired_position) - setpoint
+        assert np.abs(moved).max() < 0.05
+
+
+def desired_position(server: Any) -> Any:
+    return server.desired
+
+
 @needs_client
 def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None:
     kind = DRIVERS["franka"]
