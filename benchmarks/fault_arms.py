@@ -83,7 +83,6 @@ class FaultyTwin(Twin):
         self._goals += len(command.q)
         self._outside += int((~((limits.q_low <= command.q) & (command.q <= limits.q_high))).sum())
         assert isinstance(self.options, FaultyTwinOptions)
-        Path(f"{self.options.faults}.count").write_text(f"{self._goals} {self._outside}")
         if self._fault == "stuck" and self._last is not None:
             q = command.q.copy()
             q[0] = self._last.q[0]
@@ -102,10 +101,19 @@ class FaultyTwin(Twin):
         if fault == "hang":
             time.sleep(20.0)
         state = super().read()
+        self._tell(state)
         self._put_wall(fault == "contact", state)
         if fault not in ("lost", "silent", "frozen") or self._last is None:
             self._last = _spoiled(fault, state)
         return self._last
+
+    def _tell(self, state: JointState) -> None:
+        """Write how many targets arrived and were outside, and the true speeds, rad/s."""
+        assert isinstance(self.options, FaultyTwinOptions)
+        numbers = [self._goals, self._outside, *state.dq]
+        told = Path(f"{self.options.faults}.new")
+        told.write_text(" ".join(map(str, numbers)))
+        told.replace(f"{self.options.faults}.told")
 
     def _put_wall(self, there: bool, state: JointState) -> None:
         wall = min(self._wall, state.q[0]) if there else np.inf

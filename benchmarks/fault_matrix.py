@@ -43,6 +43,7 @@ WATCHED = 4.0  # s that any other is watched at most
 STILL = 0.8  # s without motion, after which it is watched no longer
 LOOK = 0.1  # s between two looks at the arm
 STALL = 0.15  # s, a little more than makes an overrun
+STALL_OF_LINK = 3.0  # s
 TRIES = 3  # of a fault before which another one happened
 
 
@@ -127,7 +128,10 @@ def can_show(driver: str, row: Row) -> bool:
 def strike(session: Session, row: Row) -> tuple[float, str]:
     """Provoke a fault; returns when, s, and what the program was told."""
     began = time.monotonic()
-    if row.key in ("contact", "stuck"):  # in swinging, the joint may not be far enough from its target
+    if row.key in (
+        "contact",
+        "stuck",
+    ):  # in swinging, the joint may not be far enough from its target
         session.order("push")
     if row.by == "arm":
         return session.provoke(row.key), ""
@@ -174,7 +178,11 @@ def mend(session: Session, row: Row) -> str:
     if row.by == "arm":
         session.provoke("mend")
         time.sleep(0.1)
-    return session.order("begin") or "yes"
+    refusal = session.order("begin")
+    if refusal and session.mode in (Mode.FAULT, Mode.EXTERNAL_STOP):  # an old link may need time
+        time.sleep(STALL_OF_LINK)
+        refusal = session.order("begin")
+    return refusal or "yes"
 
 
 def refuse(driver: str, folder: Path) -> Outcome:
@@ -191,31 +199,42 @@ def measure(driver: str, kept: dict[str, dict[str, object]], save: Callable[[], 
     """Measure the faults of a driver that are missing in ``kept``."""
     rows = [row for row in ROWS if can_show(driver, row) and row.key not in kept]
     session: Session | None = None
-    tries = 0
-    while rows:
-        row = rows[0]
-        with tempfile.TemporaryDirectory() as folder:
-            if row.key == "another":
-                outcome: Outcome | None = refuse(driver, Path(folder))
-            else:
-                if session is None:
-                    session = begin(driver)
-                outcome = measure_one(session, row)
-        tries += 1
-        if outcome is None and tries < TRIES:
-            print(f"{driver}: another fault before {row.text}: {session and session.mode.name}")
-        else:
-            rows.pop(0)
-            tries = 0
-        if outcome is not None:
-            kept[row.key] = asdict(outcome)
-            save()
-            print(f"{driver}: {row.text}: {outcome}", flush=True)
-        if session is not None and (outcome is None or outcome.resumes != "yes"):
+    try:
+        for row in rows:
+            for _ in range(TRIES):
+                session = session if row.key == "another" else session or begin(driver)
+                outcome, session = try_once(session, driver, row)
+                if outcome is not None:
+                    kept[row.key] = asdict(outcome)
+                    save()
+                    print(f"{driver}: {row.text}: {outcome}", flush=True)
+                    break
+    finally:
+        if session is not None:
             session.close()
-            session = None
-    if session is not None:
+
+
+def try_once(
+    session: Session | None, driver: str, row: Row
+) -> tuple[Outcome | None, Session | None]:
+    """Strike once; returns the outcome, and the session if it can be used again."""
+    if row.key == "another":
+        if session is not None:
+            session.close()
+        with tempfile.TemporaryDirectory() as folder:
+            return refuse(driver, Path(folder)), None
+    assert session is not None
+    try:
+        outcome = measure_one(session, row)
+    except BaseException:
         session.close()
+        raise
+    if outcome is None:
+        print(f"{driver}: another fault came before {row.text}", flush=True)
+    if outcome is not None and outcome.resumes == "yes":
+        return outcome, session
+    session.close()
+    return outcome, None
 
 
 def begin(driver: str) -> Session:

@@ -10,27 +10,30 @@ Kept = dict[str, dict[str, Any]]  # outcomes by the row's key
 
 HEAD = """# Every fault through every driver
 
-`python benchmarks/fault_matrix.py` provokes each fault, measures what follows, and writes this page. A policy swings an
-emulated arm to and fro in real time, through `pliant`'s own control process and the driver, over the maker's client and
-protocol. Then the fault strikes. What follows is seen at the arm: the emulator notes every 2 ms how fast its joints are,
-and counts each position target outside the joints' limits. What each event means, and the tests, are in
-[safety](safety.md). Nothing here has been measured on a real arm.
+`python benchmarks/fault_matrix.py` provokes each fault, measures what follows and writes this page.
+A policy swings an emulated arm to and fro in real time, through the control process and the driver,
+over the maker's own client and protocol. Then the fault strikes. What follows is seen at the arm:
+the emulator notes every 2 ms how fast its joints are, and counts each position target outside the
+joints' limits. The events and their tests are explained in [safety](safety.md). **Nothing here was
+measured on a real arm.**
 
-- The time is from the fault until no joint was faster than 0.02 rad/s for 0.2 s. Where an arm finds out by itself that
-  nobody speaks to it, its deadline (`Limits.deadline`) is part of it.
-- *goes on*: the arm is still moved by the policy 2.5 s later, as it should be, with the events that were reported.
-- *resumes*: once the fault was ended, `clear` and the next `reset` moved the arm again. *start again*: the command has to be
-  started again. *refused*: the arm must be seen to first. Without a word: a process was dead or stopped, or the port closed.
+- The time is from the fault until no joint was faster than 0.02 rad/s for 0.2 s. Where only the arm
+  itself can find out that nobody commands it, its deadline (`Limits.deadline`) is part of the time.
+- *goes on*: the policy still moves the arm, or may, as it should be; events are those reported.
+- *resumes*: once the fault was ended, `clear` and `reset` began the next episode. *start again*:
+  the command must be started again. *refused*: `reset` was refused: see to the arm first.
+  Without one of these, a process was dead or stopped, or the port closed.
+- *told*: the program that drives the arm got an error, or the reason why its recording ended.
 - –: the driver or its emulator cannot show the fault, and why.
-- The numbers of faults are those of [the list of 45](safety.md#by-number). Faults 7 to 17, 30, 32 to 43 and 45 are not a
-  driver's: their tests are there.
+- Numbers are those of [the list of 45](safety.md#by-number). Its other faults do not depend on the
+  driver: their tests are named there.
 """
 
 
 def write_page(results: Path) -> str:
     """The page in Markdown, of the files that ``fault_matrix.py`` keeps."""
     kept = {driver: _read(results / f"{driver}.json") for driver in COLUMNS}
-    lines = [HEAD, "## Limits", ""]
+    lines = [HEAD, "## Targets outside the limits", ""]
     lines += _limits(kept)
     lines += ["", "## Outcomes", ""]
     lines += _table(kept)
@@ -67,21 +70,28 @@ def _table(kept: dict[str, Kept]) -> list[str]:
 
 def _cell(driver: str, row: Row, kept: Kept) -> str:
     """What became of one arm."""
-    reason = REASONS.get((driver, row.key), row.missing)
     if row.key not in kept:
+        reason = REASONS.get((driver, row.key), row.missing)
         return f"– {reason}" if reason else "not measured"
     outcome = kept[row.key]
+    told = outcome["told"]
     if row.key in ("another", "second"):
-        return "connected" if outcome["told"].startswith("NOT") else "refused"
-    events = ", ".join(outcome["events"]) or ("told by an error" if outcome["told"] else "no event")
-    if outcome["mode"] == "RUNNING" and not outcome["told"]:
-        return f"{events}; goes on"
+        return "CONNECTED" if told.startswith("NOT") else "refused"
+    is_latched = outcome["mode"] in ("FAULT", "EXTERNAL_STOP")
+    words = list(outcome["events"])
+    if not is_latched and told:
+        words.append("told")
+    if not words:
+        words.append("no event")
+    if outcome["mode"] == "RUNNING" and (row.harmless or not told):
+        return ", ".join(words) + "; goes on"
     stood = f"{1000 * outcome['motion']['stood']:.0f} ms"
-    return "; ".join([events, stood, *_resumption(outcome["resumes"])])
+    return "; ".join([", ".join(words), stood, *_resumption(outcome["resumes"])])
 
 
 def _resumption(resumes: str) -> list[str]:
     """What came after the fault was ended."""
     if resumes in ("", "yes"):
         return ["resumes"] if resumes else []
-    return ["start again" if "start the command again" in resumes else "refused"]
+    again = any(word in resumes for word in ("start the command again", "control process ended"))
+    return ["start again" if again else "refused"]

@@ -21,7 +21,7 @@ ANSWER = 0.008  # s, later than a servo driver waits for an answer
 OVERLOAD = 5  # bits of a Feetech servo's status
 OVERHEATING = 2
 MILLISECONDS = 1000
-BRIEF = {"dynamixel": 0.004, "feetech": 0.011, "franka": 0.005, "ros2": 0.012, "ur": 0.003}  # s
+BRIEF = {"dynamixel": 0.004, "feetech": 0.005, "franka": 0.005, "ros2": 0.012, "ur": 0.003}  # s
 
 
 def meet_wall(_: Any, plant: FaultyPlant) -> None:
@@ -268,6 +268,17 @@ def freeze_franka(arm: Any, _: FaultyPlant) -> None:
     arm.server._get_state_bytes = lambda: packed
 
 
+def cut_franka(arm: Any, _: FaultyPlant) -> None:
+    """Close the connection, between two cycles."""
+    server = arm.server
+
+    def cut() -> None:
+        del server._pre_process_commands
+        server.reset_state()
+
+    server._pre_process_commands = cut
+
+
 def franka_for(
     seconds: float, begin: Callable[[Any, FaultyPlant], None]
 ) -> Callable[[Any, FaultyPlant], None]:
@@ -322,7 +333,7 @@ FRANKA = COMMON | {
     "jump": send(lambda state: replace(state, q=tuple(shifted(state.q)))),
     "ahead": turn_franka(HOUR),
     "back": turn_franka(-HOUR),
-    "cut": lambda arm, _: arm.server.reset_state(),
+    "cut": cut_franka,
     "back_again": franka_for(1.0, send_nothing),
     "estop": lambda arm, _: arm.server.user_stop(True),
     "protective": reflex,

@@ -23,6 +23,7 @@ from hw_interface.control.events import Event, Mode
 from hw_interface.control.layout import EVENTS, Sizes
 from hw_interface.control.shared_state import SharedState
 from robots.catalog import ARMS
+from robots.signals import Array
 from sim.families.reach import Reach
 
 FORK = multiprocessing.get_context("fork")  # with everything imported: a start takes no time
@@ -72,15 +73,19 @@ class Session:
         return {"faults": str(self._faults)}
 
     def _sample(self) -> None:
-        """Note how fast the twin's joints are, as the control process publishes it."""
+        """Note how fast the twin's joints are."""
         limits = ARMS[self.arm_name].limits
         while self._shared is not None and self.driver == "twin":
-            with suppress(AttributeError):  # it was closed meanwhile
-                speed = np.abs(self.state["dq"])
+            with suppress(FileNotFoundError):  # it has not begun
+                speed = np.abs(self._told()[2:])
                 fastest = float(speed.max())
                 share = float((speed / limits.dq).max())
                 self._samples.append((time.monotonic(), fastest, share))
             time.sleep(SAMPLING)
+
+    def _told(self) -> Array:
+        """What the twin tells, see ``FaultyTwin``."""
+        return np.array(Path(f"{self._faults}.told").read_text().split(), dtype=float)
 
     @property
     def state(self) -> Any:
@@ -109,7 +114,7 @@ class Session:
     def motion(self, since: float) -> Motion:
         """How the arm has moved since a moment."""
         if self.driver == "twin":
-            goals, outside = Path(f"{self._faults}.count").read_text().split()
+            goals, outside, *_ = self._told().astype(int)
             return summarize(self._samples, since, (int(goals), int(outside)))
         self.arm.send(("motion", since))
         motion: Motion = receive(self.arm)

@@ -38,6 +38,7 @@ GUIDES = {
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",
+    "Faults by driver": "faults.md",
 }
 EVIDENCE = {
     "Results": "results.md",

@@ -197,6 +197,8 @@ class Franka:
     def _condition(self, mode: int, errors: str) -> Condition:
         """The condition that the controller's mode implies; once one forbids motion, trip."""
         reported = condition_of(mode)
+        if mode == RobotMode.REFLEX and not self._enabled and self._may_recover:
+            return Condition.DISABLED  # ``enable`` ends it
         if self._enabled and reported is not Condition.READY:
             self._trip = describe_stop(mode, errors)
         if reported is not Condition.READY:
@@ -270,7 +272,9 @@ class Franka:
         if self._state is not None:
             self._began = self._state.stamp
         self._state = None
-        self._link = None  # the client closes its connection when nothing refers to it
+        if self._link is not None:
+            self._link.close()
+        self._link = None
         if self._lease is not None:
             self._lease.release()
             self._lease = None

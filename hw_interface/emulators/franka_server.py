@@ -94,6 +94,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         self._patience = patience
         self._lead = arm.damping / arm.stiffness  # s by which a servo without velocity lags
         self._velocity = np.zeros_like(self.desired)  # rad/s
+        self._acceleration = np.zeros_like(self.desired)  # rad/s², of the last cycle
         self._silent = 0  # cycles since the last command
         super().__init__([address], PORT, commands, VERSION)
 
@@ -146,7 +147,9 @@ class FciServer(FrankaServer):  # type: ignore[misc]
 
     def cycle(self) -> None:
         """Take the client's commands, move for one cycle, and send the state."""
+        before = self._velocity
         self.process_commands()
+        self._acceleration = (self._velocity - before) / CYCLE
         self._silent += 1
         if self.current_motion_id and self._silent > self._patience:
             self.reflex(COMMUNICATION)
@@ -164,6 +167,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             q_d=tuple(self.desired),
             dq=tuple(dq),
             dq_d=tuple(self._velocity),
+            ddq_d=tuple(self._acceleration),
             tau_J=tuple(tau),
             tau_ext_hat_filtered=tuple(tau),
             theta=tuple(q),

@@ -1,6 +1,7 @@
 """The driver of a Franka Research 3: refusals, and its emulated controller's reflex."""
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,37 @@ def cause_reflex(server: Any) -> None:
 
 def press_stop(server: Any) -> None:
     server.user_stop(True)
+
+
+@needs_client
+def test_an_arm_that_is_faster_than_its_client_is_refused() -> None:
+    """The client would fall behind its targets, up to a fault in an ordinary motion."""
+    fast = replace(FR3, limits=replace(FR3.limits, ddq=np.full(7, 10.0)))
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(fast, None, kind.Options(remote.address))
+        with pytest.raises(RuntimeError, match=r"accelerations up to .* 7\.5"):
+            driver.connect()
+        driver.disconnect()
+
+
+@needs_client
+def test_a_reflex_in_motion_can_be_cleared() -> None:
+    """While it lasts, a stopped driver reports no error: its ``enable`` ends it."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        remote.do(cause_reflex)
+        for _ in range(5):
+            state = driver.read()
+        assert state.condition is Condition.ERROR
+        driver.stop()
+        assert driver.read().condition is Condition.DISABLED
+        driver.enable()
+        assert driver.read().condition is Condition.READY
+        driver.disconnect()
 
 
 @needs_client
