@@ -108,9 +108,9 @@ class FaultyTwin(Twin):
         return self._last
 
     def _tell(self, state: JointState) -> None:
-        """Write how many targets arrived and were outside, and the true speeds, rad/s."""
+        """Write when, s, how many targets arrived and were outside, and the true speeds, rad/s."""
         assert isinstance(self.options, FaultyTwinOptions)
-        numbers = [self._goals, self._outside, *state.dq]
+        numbers = [time.monotonic(), self._goals, self._outside, *state.dq]
         told = Path(f"{self.options.faults}.new")
         told.write_text(" ".join(map(str, numbers)))
         told.replace(f"{self.options.faults}.told")

@@ -28,6 +28,7 @@ from sim.families.reach import Reach
 
 FORK = multiprocessing.get_context("fork")  # with everything imported: a start takes no time
 ANSWER = 40.0  # s, for a process to answer
+RUNS = 0.05  # s between two readings of a twin that runs
 TWIN_BRIEF = {"lost": 0.005, "glitch": 0.005, "back_again": 1.0}  # s that these faults last
 
 
@@ -77,7 +78,9 @@ class Session:
         limits = ARMS[self.arm_name].limits
         while self._shared is not None and self.driver == "twin":
             with suppress(FileNotFoundError):  # it has not begun
-                speed = np.abs(self._told()[2:])
+                stamp, _, _, *speeds = self._told()
+                runs = time.monotonic() - stamp < RUNS  # its time passes with each reading
+                speed = np.abs(speeds) * runs
                 fastest = float(speed.max())
                 share = float((speed / limits.dq).max())
                 self._samples.append((time.monotonic(), fastest, share))
@@ -114,7 +117,7 @@ class Session:
     def motion(self, since: float) -> Motion:
         """How the arm has moved since a moment."""
         if self.driver == "twin":
-            goals, outside, *_ = self._told().astype(int)
+            _, goals, outside, *_ = self._told().astype(int)
             return summarize(self._samples, since, (int(goals), int(outside)))
         self.arm.send(("motion", since))
         motion: Motion = receive(self.arm)

@@ -39,6 +39,7 @@ GUIDES = {
     "For scripts": "scripts.md",
     "Safety": "safety.md",
     "Faults by driver": "faults.md",
+    "Trials by driver": "drivers.md",
 }
 EVIDENCE = {
     "Results": "results.md",

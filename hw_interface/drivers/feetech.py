@@ -51,6 +51,9 @@ from robots.signals import Array, Condition, JointState
 SYNC_READ = "sync read: their firmware is too old"
 
 
+TORQUE_CHECK = 20  # readings between two looks at the torque, 0.1 s; a look takes half a ms
+
+
 @dataclass(frozen=True)
 class FeetechOptions:
     """The serial port and the wiring of the arm."""
@@ -90,6 +93,8 @@ class Feetech(ServoDriver):
         models = [SERVO_MODELS[servo.model] for servo in servos]
         self._torque_unit = CURRENT_UNIT * np.array([model.torque_constant for model in models])
         self._stall_torque = np.array([model.stall_torque for model in models])
+        self._until_check = TORQUE_CHECK  # readings
+        self._lost_torque = False  # whether a servo has switched it off by itself
         self._max_torque: NDArray[np.int64] | None = None  # what the servos allow, once connected
 
     def connect(self) -> None:
@@ -124,6 +129,8 @@ class Feetech(ServoDriver):
         self._write_all(TORQUE, on)
         self._check_written(torque=on)
         self._enabled = True
+        self._until_check = TORQUE_CHECK
+        self._lost_torque = False
         self._target = self._to_angles(np.array(goals))
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
@@ -149,8 +156,17 @@ class Feetech(ServoDriver):
         if self._state is None:
             self._state = self._retry(self._read_present)
         else:
+            self._check_torque()
             self._state = self._read_present() or self._state
         return self._state
+
+    def _check_torque(self) -> None:
+        """Now and then: whether every servo still has torque; one that restarted has none."""
+        self._until_check -= 1
+        if self._enabled and self._until_check <= 0:
+            self._until_check = TORQUE_CHECK
+            replies = self.bus.sync_read(self._ids, TORQUE) or []
+            self._lost_torque |= any(not reply.data[0] for reply in replies)
 
     def _bound(self, q: Array) -> Array:
         """Goals that are held back where a joint is behind."""
@@ -205,6 +221,6 @@ class Feetech(ServoDriver):
         )
 
     def _condition(self, replies: list[Reply]) -> Condition:
-        if any(reply.error for reply in replies):
+        if self._lost_torque or any(reply.error for reply in replies):
             return Condition.ERROR
         return Condition.READY if self._enabled else Condition.DISABLED

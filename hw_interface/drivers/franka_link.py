@@ -169,7 +169,7 @@ class FrankaLink:
         deadline = time.monotonic() + ANSWER_PATIENCE
         while (
             int(self.state.robot_mode) == RobotMode.REFLEX
-        ):  # the client's answer may be too early
+        ):  # its answer may be early
             if time.monotonic() > deadline:
                 raise RuntimeError("the controller did not end the reflex: look at Desk")
             time.sleep(POLL)
