@@ -14,7 +14,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ RESULTS = ROOT / "docs" / "results" / "drivers"
 PAGE = ROOT / "docs" / "drivers.md"
 PLIANT = [sys.executable, "-m", "adaptation.cli"]
 OBJECTS = 10
+TRIES = 5  # a trial is resumed where a fault ended it, as where the machine was too busy
 TRIALS = [  # each arm's twin first
     ("viperx", "twin"),
     ("viperx", "dynamixel"),
@@ -73,10 +73,15 @@ def emulator(arm: str, driver: str) -> Iterator[list[str]]:
 
 def try_driver(run: Path, arm: str, driver: str) -> dict[str, Any]:
     """Run one trial; its result."""
-    with tempfile.TemporaryDirectory() as folder, emulator(arm, driver) as options:
+    out = run / f"trial-{driver}"
+    with emulator(arm, driver) as options:
         command = [*PLIANT, "trial", str(run), "--arm", arm, "--driver", driver, *options]
-        command += ["--objects", str(OBJECTS), "--out", f"{folder}/trial", "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        command += ["--objects", str(OBJECTS), "--out", str(out), "--json"]
+        for _ in range(TRIES):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+            if done.returncode == 0:
+                break
+    done.check_returncode()
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     result["load"] = round(os.getloadavg()[0], 1)
     return result
@@ -111,6 +116,7 @@ def main() -> None:
     """Try what is missing, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("runs", nargs="?", type=Path, help="folder with a run for each arm")
+    parser.add_argument("--only", help="this arm")
     parser.add_argument("--page", action="store_true", help="only write the page")
     given = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -119,7 +125,7 @@ def main() -> None:
     for arm, driver in TRIALS:
         path = RESULTS / f"{arm}-{driver}.json"
         run = None if given.page or given.runs is None else given.runs / arm
-        if run is not None and run.exists() and not path.exists():
+        if given.only in (None, arm) and run and run.exists() and not path.exists():
             result = try_driver(run, arm, driver)
             path.write_text(json.dumps(result, indent=1) + "\n")
             print(f"{arm} {driver}: {_cells(result)}", flush=True)
