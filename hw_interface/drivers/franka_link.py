@@ -167,9 +167,7 @@ class FrankaLink:
         with plain_errors():
             self._robot.recover_from_errors()
         deadline = time.monotonic() + ANSWER_PATIENCE
-        while (
-            int(self.state.robot_mode) == RobotMode.REFLEX
-        ):  # its answer may be early
+        while int(self.state.robot_mode) == RobotMode.REFLEX:  # its answer may be early
             if time.monotonic() > deadline:
                 raise RuntimeError("the controller did not end the reflex: look at Desk")
             time.sleep(POLL)
