@@ -11,7 +11,6 @@ each driver that it has, over ``pliant emulate``. Each result is kept in a file.
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,7 +67,7 @@ def emulator(arm: str, driver: str) -> Iterator[list[str]]:
         try:
             yield ["--port", port]
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
 
 
 def try_driver(run: Path, arm: str, driver: str) -> dict[str, Any]:

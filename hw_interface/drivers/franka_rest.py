@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from hw_interface.drivers.franka_link import FrankaLink
+from hw_interface.drivers.franka_link import EXPIRY, FrankaLink
 from hw_interface.drivers.lead import held_positions
 
 # rad between a joint and what it is held at, beyond which it presses on something: the controller
@@ -17,6 +17,7 @@ GAIN = 10.0  # 1/s, from the distance to a velocity
 ARRIVED = 1e-3  # rad
 PATIENCE = 1.5  # s that the release of a contact may take
 PERIOD = 4e-3  # s
+HELD = EXPIRY / 1000  # s for which a velocity is held at most
 
 
 def come_to_rest(link: FrankaLink) -> None:
@@ -56,7 +57,7 @@ def _release_contact(link: FrankaLink) -> bool:
         link.stream(velocity)
         time.sleep(PERIOD)
         now = time.monotonic()
-        way -= np.abs(velocity) * (now - before)
+        way -= np.abs(velocity) * min(now - before, HELD)
         before = now
     return True
 

@@ -37,6 +37,8 @@ VERSION = 10  # of the protocol: FR3, libfranka 0.21
 CYCLE = 0.001  # s
 ERRORS = 41  # flags of errors in a state
 COMMUNICATION = 25  # the flag ``communication_constraints_violation``
+TOO_FAST = 3  # the flag ``joint_velocity_violation``
+FASTEST = 1.1  # share of a joint's velocity limit that is a reflex; the arm's own limits differ
 EXTRAPOLATED = 5  # cycles; ours
 NO_ERRORS = (False,) * ERRORS
 
@@ -202,7 +204,11 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         if command.motion_generation_finished:
             self._end_motion(MoveStatus.kSuccess)
             return
-        self._velocity = np.array(command.dq_c)
+        velocity = np.array(command.dq_c)
+        if (np.abs(velocity) > FASTEST * self.arm.limits.dq).any():
+            self.reflex(TOO_FAST)
+            return
+        self._velocity = velocity
 
     def _move(self) -> None:
         """Move for a cycle: for ``EXTRAPOLATED`` cycles without a command at the last velocity."""
