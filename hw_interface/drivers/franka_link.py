@@ -8,6 +8,7 @@ controller gets no commands and stops the arm by a reflex.
 """
 
 import contextlib
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,8 +94,15 @@ class FrankaLink:
             robot.set_collision_behavior(torques, limits.force)
 
     def close(self) -> None:
-        """Close the connection, even where something still refers to this object."""
+        """Close the connection, even where something still refers to this object.
+
+        The client would wait for the end of a motion, and this process with it. A motion that does
+        not end keeps its connection until the process ends.
+        """
+        robot = self._robot
         self._robot = None
+        if robot is not None and robot.is_in_control:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(robot))
 
     @property
     def state(self) -> Any:
