@@ -232,6 +232,7 @@ class Franka:
         if not self._enabled:
             return
         self._enabled = False
+        self._driven = False
         link = self.link
 
         def rest() -> None:
