@@ -36,7 +36,8 @@ def _release_contact(link: FrankaLink) -> bool:
     """Move what pressing joints are held at back to where they are; it retraces its own path.
 
     These velocities do not pass the safety gate: they are slow, and for ``PATIENCE`` at most. They
-    lead no farther than the joints were away, even if the controller repeats an old state.
+    lead no farther than twice the distance at which the joints were, even if the controller repeats
+    an old state.
 
     Returns:
         Whether a joint pressed on something.
@@ -46,7 +47,7 @@ def _release_contact(link: FrankaLink) -> bool:
     goal = held_positions(np.array(state.q_d), np.array(state.q), PRESSES)
     if goal is None:
         return False
-    way = np.abs(goal - state.q_d)  # rad
+    way = 2 * np.abs(goal - state.q_d)  # rad; a late program moves the arm by less than it counts
     before = time.monotonic()
     deadline = before + PATIENCE
     while time.monotonic() < deadline:
