@@ -40,6 +40,8 @@ GUIDES = {
     "Add your own": "add_your_own.md",
     "For scripts": "scripts.md",
     "Safety": "safety.md",
+    "Faults by driver": "faults.md",
+    "Trials by driver": "drivers.md",
 }
 EVIDENCE = {
     "Results": "results.md",

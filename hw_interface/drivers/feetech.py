@@ -1,7 +1,7 @@
 """An arm of Feetech STS servos on one serial bus, such as the SO-101.
 
 These servos have no watchdog and no clock. When the bus falls silent, each servo goes on to its
-last goal and holds it. Therefore no goal is farther than ``LEAD`` from where its joint was last
+last goal and holds it. Therefore no goal goes farther than ``LEAD`` from where its joint was last
 measured. The stamp of a reading is the time of its arrival. A servo that repeats an old position is
 noticed only when its joint seems not to follow.
 """
@@ -38,6 +38,7 @@ from hw_interface.drivers.feetech_registers import (
     to_signed,
 )
 from hw_interface.drivers.feetech_settings import check_settings, check_status
+from hw_interface.drivers.lead import hold_back
 from hw_interface.drivers.serial_bus import Reply
 from hw_interface.drivers.servo_checks import GOAL_TOLERANCE, check_link
 from hw_interface.drivers.servo_driver import ServoDriver
@@ -48,10 +49,10 @@ from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Condition, JointState
 
-# rad between a goal and the joint's last measured position. Ours: a little more than the tracking
-# error that is a fault (0.15), so that a joint that follows never meets it.
-LEAD = 0.2
 SYNC_READ = "sync read: their firmware is too old"
+
+
+TORQUE_CHECK = 20  # readings between two looks at the torque, 0.1 s; a look takes half a ms
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ class Feetech(ServoDriver):
         models = [SERVO_MODELS[servo.model] for servo in servos]
         self._torque_unit = CURRENT_UNIT * np.array([model.torque_constant for model in models])
         self._stall_torque = np.array([model.stall_torque for model in models])
+        self._until_check = TORQUE_CHECK  # readings
+        self._lost_torque = False  # whether a servo has switched it off by itself
         self._max_torque: NDArray[np.int64] | None = None  # what the servos allow, once connected
 
     def connect(self) -> None:
@@ -128,6 +131,8 @@ class Feetech(ServoDriver):
         self._write_all(TORQUE, on)
         self._check_written(torque=on)
         self._enabled = True
+        self._until_check = TORQUE_CHECK
+        self._lost_torque = False
         self._target = target
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
@@ -166,15 +171,24 @@ class Feetech(ServoDriver):
         if self._state is None:
             self._state = self._retry(self._read_present)
         else:
+            self._check_torque()
             self._state = self._read_present() or self._state
         return self._state
 
+    def _check_torque(self) -> None:
+        """Now and then: whether every servo still has torque; one that restarted has none."""
+        self._until_check -= 1
+        if self._enabled and self._until_check <= 0:
+            self._until_check = TORQUE_CHECK
+            replies = self.bus.sync_read(self._ids, TORQUE) or []
+            self._lost_torque |= any(not reply.data[0] for reply in replies)
+
     def _bound(self, q: Array) -> Array:
-        """Goals at most ``LEAD`` from the last reading."""
+        """Goals that are held back where a joint is behind."""
         if self._state is None:
             return q
-        bounded: Array = np.clip(q, self._state.q - LEAD, self._state.q + LEAD)
-        return bounded
+        last = q if self._target is None else self._target
+        return hold_back(q, last, self._state.q)
 
     def _let_go(self) -> bool:
         """As for every servo, but only after ``enable``: a goal may switch a servo's torque on."""
@@ -224,6 +238,6 @@ class Feetech(ServoDriver):
         )
 
     def _condition(self, replies: list[Reply]) -> Condition:
-        if any(reply.error for reply in replies):
+        if self._lost_torque or any(reply.error for reply in replies):
             return Condition.ERROR
         return Condition.READY if self._enabled else Condition.DISABLED

@@ -27,7 +27,7 @@ from robots.arm import ArmSpec
 from robots.driver import REACHED, Capabilities
 from robots.errors import BadArgumentError
 from robots.scene import Scene
-from robots.signals import Command, Condition, JointState
+from robots.signals import Array, Command, Condition, JointState
 
 TICK = 0.004  # s between two commands
 JITTER = 0.0005  # s by which two readings may be closer than a tick: half a cycle
@@ -36,6 +36,10 @@ GAIN = 20.0  # 1/s, from the distance between setpoint and desired position to a
 # rad between the setpoint and the controller's desired position, beyond which the arm is not moved
 # after it: it was stopped in between
 BEHIND = 0.1
+# readings in a row in which the desired position does not change although the arm is driven, at
+# more than CREEP rad/s in a joint: the controller repeats an old state
+UNMOVED = 5
+CREEP = 0.02
 STOP_PATIENCE = 6.0  # s for the arm to come to rest
 
 
@@ -84,6 +88,8 @@ class Franka:
         self._trip = ""  # why the arm stopped by itself while it was enabled
         self._began = 0.0  # s to add to the stamps of this connection: they begin at zero
         self._is_fresh = False  # whether the newest reading was new
+        self._driven = False  # whether the newest velocity was more than ``CREEP``
+        self._unmoved = 0  # see ``UNMOVED``
         self._state: JointState | None = None
         self._desired = arm.home  # (j,) rad, the controller's newest desired position
 
@@ -151,6 +157,7 @@ class Franka:
         if self._payload is not None:
             self.link.set_load(self._payload)
         self._trip = ""
+        self._driven = False
         self._may_recover = True
         self._enabled = True
 
@@ -168,10 +175,11 @@ class Franka:
         """
         before = -np.inf if self._state is None else self._state.stamp - self._began
         state, stamp = self.link.await_state(before + TICK - JITTER, PATIENCE)
-        self._is_fresh = stamp > before
+        desired = np.array(state.q_d)
+        self._is_fresh = stamp > before and not self._is_old(desired, int(state.robot_mode))
         if self._state is not None and not self._is_fresh:
             return self._state
-        self._desired = np.array(state.q_d)
+        self._desired = desired
         q = np.array(state.q)
         is_held = np.abs(self._desired - q).max() < REACHED
         self._state = JointState(
@@ -185,9 +193,18 @@ class Franka:
         )
         return self._state
 
+    def _is_old(self, desired: Array, mode: int) -> bool:
+        """Whether a state is an old one under a new stamp: the arm is driven and does not move."""
+        follows = mode in MAY_MOVE and self._driven
+        stands = follows and np.array_equal(desired, self._desired)
+        self._unmoved = self._unmoved + 1 if stands else 0
+        return self._unmoved >= UNMOVED
+
     def _condition(self, mode: int, errors: str) -> Condition:
         """The condition that the controller's mode implies; once one forbids motion, trip."""
         reported = condition_of(mode)
+        if mode == RobotMode.REFLEX and not self._enabled and self._may_recover:
+            return Condition.DISABLED  # ``enable`` ends it
         if self._enabled and reported is not Condition.READY:
             self._trip = describe_stop(mode, errors)
         if reported is not Condition.READY:
@@ -212,13 +229,16 @@ class Franka:
         if np.abs(ahead).max() > BEHIND:
             far = np.abs(ahead).max()
             raise RuntimeError(f"the target is {far:.2f} rad ahead of the arm, which has stopped")
-        self.link.stream(command.dq + GAIN * ahead)
+        velocity = command.dq + GAIN * ahead
+        self._driven = bool(np.abs(velocity).max() > CREEP)
+        self.link.stream(velocity)
 
     def stop(self) -> None:
         """Brake, and release joints that press on something, in the background."""
         if not self._enabled:
             return
         self._enabled = False
+        self._driven = False
         link = self.link
 
         def rest() -> None:
@@ -259,7 +279,9 @@ class Franka:
         if self._state is not None:
             self._began = self._state.stamp
         self._state = None
-        self._link = None  # the client closes its connection when nothing refers to it
+        if self._link is not None:
+            self._link.close()
+        self._link = None
         if self._lease is not None:
             self._lease.release()
             self._lease = None

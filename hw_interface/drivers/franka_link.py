@@ -8,6 +8,7 @@ controller gets no commands and stops the arm by a reflex.
 """
 
 import contextlib
+import ctypes
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import franky
 import numpy as np
 
 from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.franka_modes import RobotMode
 from hw_interface.drivers.payload import Payload
 from robots.arm import ArmSpec
 from robots.signals import Array
@@ -49,6 +51,19 @@ def plain_errors() -> Iterator[None]:
         raise OSError(f"the link to the arm is lost: {error}") from error
 
 
+def set_limit(limit: Any, value: Array, name: str) -> None:
+    """Give the client a limit of the arm (j,).
+
+    Raises:
+        RuntimeError: it is above what the client plans with: the arm would fall behind its targets.
+    """
+    highest = np.array(limit.max)
+    if (value > highest).any():
+        raise RuntimeError(f"the client plans with {name} up to {highest}, the arm has {value}")
+    with plain_errors():
+        limit.set(value)
+
+
 class FrankaLink:
     """One connection. ``state`` is the client's, with the names of ``libfranka``."""
 
@@ -71,16 +86,24 @@ class FrankaLink:
         (self._robot,) = opened
         limits = arm.limits
         robot = self._robot
+        set_limit(robot.joint_velocity_limit, limits.dq, "velocities")
+        set_limit(robot.joint_acceleration_limit, limits.ddq, "accelerations")
+        set_limit(robot.joint_jerk_limit, limits.jerk, "jerks")
         with plain_errors():
-            for limit, value in (
-                (robot.joint_velocity_limit, limits.dq),
-                (robot.joint_acceleration_limit, limits.ddq),
-                (robot.joint_jerk_limit, limits.jerk),
-            ):
-                limit.set(np.minimum(value, limit.max))
             self.fastest: Array = np.array(robot.joint_velocity_limit.get())  # (j,) rad/s
             torques = np.minimum(limits.tau, COLLISION)
             robot.set_collision_behavior(torques, limits.force)
+
+    def close(self) -> None:
+        """Close the connection, even where something still refers to this object.
+
+        The client would wait for the end of a motion, and this process with it. A motion that does
+        not end keeps its connection until the process ends.
+        """
+        robot = self._robot
+        self._robot = None
+        if robot is not None and robot.is_in_control:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(robot))
 
     @property
     def state(self) -> Any:
@@ -168,6 +191,9 @@ class FrankaLink:
         with contextlib.suppress(Exception):
             self._robot.join_motion(STOP_PATIENCE)  # it reports the error of the aborted motion
         with plain_errors():
-            has_recovered = self._robot.recover_from_errors()
-        if not has_recovered:
-            raise RuntimeError("the controller did not end the reflex: look at Desk")
+            self._robot.recover_from_errors()
+        deadline = time.monotonic() + ANSWER_PATIENCE
+        while int(self.state.robot_mode) == RobotMode.REFLEX:  # its answer may be early
+            if time.monotonic() > deadline:
+                raise RuntimeError("the controller did not end the reflex: look at Desk")
+            time.sleep(POLL)

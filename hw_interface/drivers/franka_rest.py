@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 
-from hw_interface.drivers.franka_link import FrankaLink
+from hw_interface.drivers.franka_link import EXPIRY, FrankaLink
+from hw_interface.drivers.lead import held_positions
 
 # rad between a joint and what it is held at, beyond which it presses on something: the controller
 # compensates gravity, so joints do not sag. At the catalog's 4500 N·m/rad this is 22 N·m.
@@ -16,6 +17,7 @@ GAIN = 10.0  # 1/s, from the distance to a velocity
 ARRIVED = 1e-3  # rad
 PATIENCE = 1.5  # s that the release of a contact may take
 PERIOD = 4e-3  # s
+HELD = EXPIRY / 1000  # s for which a velocity is held at most
 
 
 def come_to_rest(link: FrankaLink) -> None:
@@ -33,24 +35,32 @@ def come_to_rest(link: FrankaLink) -> None:
 def _release_contact(link: FrankaLink) -> bool:
     """Move what pressing joints are held at back to where they are; it retraces its own path.
 
-    These velocities do not pass the safety gate: they are slow, and for ``PATIENCE`` at most.
+    These velocities do not pass the safety gate: they are slow, and for ``PATIENCE`` at most. They
+    lead no farther than twice the distance at which the joints were, even if the controller repeats
+    an old state.
 
     Returns:
         Whether a joint pressed on something.
     """
     _await_rest(link)
     state = link.state
-    away = state.q - state.q_d
-    presses = np.abs(away) > PRESSES
-    goal = np.where(presses, state.q, state.q_d)
-    deadline = time.monotonic() + PATIENCE
-    while presses.any() and time.monotonic() < deadline:
+    goal = held_positions(np.array(state.q_d), np.array(state.q), PRESSES)
+    if goal is None:
+        return False
+    way = 2 * np.abs(goal - state.q_d)  # rad; a late program moves the arm by less than it counts
+    before = time.monotonic()
+    deadline = before + PATIENCE
+    while time.monotonic() < deadline:
         left = goal - link.state.q_d
-        if np.abs(left).max() < ARRIVED:
+        velocity = np.where(way > 0, np.clip(GAIN * left, -SPEED, SPEED), 0.0)
+        if np.abs(left).max() < ARRIVED or not velocity.any():
             break
-        link.stream(np.clip(GAIN * left, -SPEED, SPEED))
+        link.stream(velocity)
         time.sleep(PERIOD)
-    return bool(presses.any())
+        now = time.monotonic()
+        way -= np.abs(velocity) * min(now - before, HELD)
+        before = now
+    return True
 
 
 def _await_rest(link: FrankaLink) -> None:

@@ -1,7 +1,7 @@
 """Any arm under ros2_control, with a position ``forward_command_controller``, over DDS.
 
 No ROS needs to be installed here. That controller has no watchdog: when commands cease it holds the
-last one. Therefore no command is farther than ``LEAD`` from where its joint was last measured.
+last one. Therefore no command goes farther than ``LEAD`` from where its joint was last measured.
 """
 
 import contextlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from hw_interface.drivers.lead import held_positions, hold_back
 from hw_interface.drivers.ros2_options import Ros2Options, check_options, joints_of
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
@@ -23,9 +24,6 @@ from robots.signals import Array, Command, Condition, JointState
 if TYPE_CHECKING:
     from hw_interface.drivers.ros2_link import Ros2Link, Sample
 
-# rad between a command and the joint's last measured position; ours: a little more than the
-# tracking error that is a fault (0.15), so that a joint that follows never meets it.
-LEAD = 0.2
 POLL = 2e-4  # s between two looks for a new joint state
 PATIENCE = 5e-3  # s, for a new joint state in a tick
 MAX_LAG = 0.1  # s that a joint state may be older than the freshest ones were; ours: ten ticks
@@ -208,7 +206,7 @@ class Ros2:
             raise RuntimeError(f"the controller {self.options.controller} has gone")
 
     def write(self, command: Command) -> None:
-        """Send a command, at most ``LEAD`` from the last reading; ignored unless enabled.
+        """Send a command, held back where a joint is behind; ignored unless enabled.
 
         Raises:
             BadArgumentError: it is not finite.
@@ -217,8 +215,8 @@ class Ros2:
         if not np.isfinite(command.q).all():
             raise BadArgumentError(f"a command must be finite, got {command.q}")
         if self._enabled and self._state is not None:
-            measured = self._state.q
-            bounded = np.clip(command.q, measured - LEAD, measured + LEAD)
+            last = command.q if self._target is None else self._target
+            bounded = hold_back(command.q, last, self._state.q)
             self._send(self._within_limits(bounded))
 
     def _within_limits(self, q: Array) -> Array:
@@ -236,10 +234,9 @@ class Ros2:
         self._enabled = False
         if self._target is not None and self._state is not None:
             self._state = replace(self._state, condition=Condition.DISABLED, target=None)
-            q = self._state.q
-            is_far = np.abs(self._target - q) > REACHED
-            if is_far.any():
-                self._send(self._within_limits(np.where(is_far, q, self._target)))
+            held = held_positions(self._target, self._state.q, REACHED)
+            if held is not None:
+                self._send(self._within_limits(held))
 
     def torque_off(self) -> None:
         """Refuse: ros2_control has no way to do this that all arms have.

@@ -166,10 +166,16 @@ class SerialBus(ABC):
         self._drained = False
 
     def _drain(self) -> None:
-        """After a loss: read and discard what arrives until the line is silent."""
-        if self._drained or self._serial is None:
+        """Discard what has arrived; after a loss, also what arrives until the line is silent.
+
+        Answers that come twice would otherwise pile up, and each reading be older than the last.
+        """
+        if self._serial is None:
             return
         port = self._serial.ser
+        if self._drained:
+            port.reset_input_buffer()
+            return
         deadline = time.monotonic() + MAX_DRAIN / 1e3
         while time.monotonic() < deadline:
             arrived, _, _ = select.select([port], [], [], SILENCE / 1e3)

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from hw_interface.drivers.lead import held_positions
 from hw_interface.drivers.ur_link import FREQUENCY, UrLink
 
 # rad between a joint and its target beyond which the joint presses on something: the controller
@@ -49,10 +50,9 @@ def _release_contact(link: UrLink) -> bool:
     _await_rest(link)
     target = np.array(measured.getTargetQ())
     q = np.array(measured.getActualQ())
-    presses = np.abs(target - q) > PRESSES
-    if not presses.any():
+    goal = held_positions(target, q, PRESSES)
+    if goal is None:
         return False
-    goal = np.where(presses, q, target)
     setpoint = target
     deadline = time.monotonic() + PATIENCE
     while np.abs(target - goal).max() > ARRIVED and time.monotonic() < deadline:

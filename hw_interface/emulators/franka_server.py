@@ -37,6 +37,8 @@ VERSION = 10  # of the protocol: FR3, libfranka 0.21
 CYCLE = 0.001  # s
 ERRORS = 41  # flags of errors in a state
 COMMUNICATION = 25  # the flag ``communication_constraints_violation``
+TOO_FAST = 3  # the flag ``joint_velocity_violation``
+FASTEST = 1.1  # share of a joint's velocity limit that is a reflex; the arm's own limits differ
 EXTRAPOLATED = 5  # cycles; ours
 NO_ERRORS = (False,) * ERRORS
 
@@ -98,6 +100,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         self._patience = patience
         self._lead = arm.damping / arm.stiffness  # s by which a servo without velocity lags
         self._velocity = np.zeros_like(self.desired)  # rad/s
+        self._acceleration = np.zeros_like(self.desired)  # rad/s², of the last cycle
         self._silent = 0  # cycles since the last command
         super().__init__([address], PORT, commands, VERSION)
 
@@ -150,7 +153,9 @@ class FciServer(FrankaServer):  # type: ignore[misc]
 
     def cycle(self) -> None:
         """Take the client's commands, move for one cycle, and send the state."""
+        before = self._velocity
         self.process_commands()
+        self._acceleration = (self._velocity - before) / CYCLE
         self._silent += 1
         if self.current_motion_id and self._silent > self._patience:
             self.reflex(COMMUNICATION)
@@ -168,6 +173,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             q_d=tuple(self.desired),
             dq=tuple(dq),
             dq_d=tuple(self._velocity),
+            ddq_d=tuple(self._acceleration),
             tau_J=tuple(tau),
             m_load=self.robot.mass,
             F_x_Cload=self.robot.center,
@@ -204,7 +210,11 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         if command.motion_generation_finished:
             self._end_motion(MoveStatus.kSuccess)
             return
-        self._velocity = np.array(command.dq_c)
+        velocity = np.array(command.dq_c)
+        if (np.abs(velocity) > FASTEST * self.arm.limits.dq).any():
+            self.reflex(TOO_FAST)
+            return
+        self._velocity = velocity
 
     def _move(self) -> None:
         """Move for a cycle: for ``EXTRAPOLATED`` cycles without a command at the last velocity."""

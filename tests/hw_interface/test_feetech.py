@@ -15,7 +15,8 @@ from emulated_feetech import SO101, PacedFeetech, emulated_so101
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.drivers import DRIVERS, serial_bus
-from hw_interface.drivers.feetech import LEAD, Feetech, FeetechOptions
+from hw_interface.drivers.feetech import TORQUE_CHECK, Feetech, FeetechOptions
+from hw_interface.drivers.lead import LEAD
 from hw_interface.drivers.servo_calibration import TICK
 from hw_interface.emulators.feetech import FeetechEmulator
 from robots.errors import ArmError, MissingExtraError
@@ -103,6 +104,55 @@ def test_an_arm_that_gets_no_more_commands_stands_at_its_last_goal() -> None:
         assert q[0] - before[0] == pytest.approx(LEAD, abs=2 * TICK)
         assert np.abs(dq).max() < 1e-2
         assert all(servo.get("torque") for servo in bus.servos.values())
+
+
+def test_readings_do_not_grow_old_where_every_answer_comes_twice() -> None:
+    """These servos have no clock: a reading does not tell how old it is."""
+    with emulated_so101(Plant(SO101, SO101.home)) as (driver, bus):
+        driver.connect()
+        driver.enable()
+        bus.faults.copies = 2
+        goal = driver.read().q
+        for _ in range(60):
+            goal = goal + 0.005
+            driver.write(Command(goal, STILL))
+            driver.read()
+        q, _, _ = bus.physics.read()
+        assert np.abs(q - SO101.home).min() > 0.2
+        np.testing.assert_allclose(driver.read().q, q, atol=0.02)
+
+
+def test_a_servo_that_restarted_is_noticed_though_its_joint_stands() -> None:
+    """It has no torque any more, and reports no fault."""
+    with emulated_so101(Plant(SO101, SO101.home)) as (driver, bus):
+        driver.connect()
+        driver.enable()
+        bus.servos[3].restart()
+        states = [driver.read() for _ in range(2 * TORQUE_CHECK)]
+        assert states[-1].condition is Condition.ERROR
+        driver.stop()
+        driver.enable()
+        assert bus.servos[3].get("torque")
+        states = [driver.read() for _ in range(2 * TORQUE_CHECK)]
+        assert states[-1].condition is Condition.READY
+
+
+def test_a_wild_reading_does_not_make_the_arm_leap() -> None:
+    """A goal that is held back is held back at the last goal, not sent to where the joint seems."""
+    with emulated_so101(Plant(SO101, SO101.home)) as (driver, bus):
+        driver.connect()
+        driver.enable()
+        start = driver.read().q
+        for ticks in (1000, -1000):
+            bus.faults.glitches = dict.fromkeys(bus.servos, ticks)
+            wild = driver.read().q
+            assert np.abs(wild - start).min() > 1
+            driver.write(Command(start + 0.01, STILL))
+            driver._read_health()  # its answer shows that the goal has arrived
+            arrived = np.array([servo.get("goal_position") for servo in bus.servos.values()])
+            np.testing.assert_allclose(driver._to_angles(arrived), start, atol=0.01 + 2 * TICK)
+            bus.faults.glitches = {}
+            driver.read()
 
 
 def test_a_tick_takes_less_than_a_third_of_its_time_on_the_wire() -> None:

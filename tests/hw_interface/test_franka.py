@@ -1,6 +1,7 @@
 """The driver of a Franka Research 3: refusals, and its emulated controller's reflex."""
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,37 @@ def press_stop(server: Any) -> None:
 
 
 @needs_client
+def test_an_arm_that_is_faster_than_its_client_is_refused() -> None:
+    """The client would fall behind its targets, up to a fault in an ordinary motion."""
+    fast = replace(FR3, limits=replace(FR3.limits, ddq=np.full(7, 10.0)))
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(fast, None, kind.Options(remote.address))
+        with pytest.raises(RuntimeError, match=r"accelerations up to .* 7\.5"):
+            driver.connect()
+        driver.disconnect()
+
+
+@needs_client
+def test_a_reflex_in_motion_can_be_cleared() -> None:
+    """While it lasts, a stopped driver reports no error: its ``enable`` ends it."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        remote.do(cause_reflex)
+        for _ in range(5):
+            state = driver.read()
+        assert state.condition is Condition.ERROR
+        driver.stop()
+        assert driver.read().condition is Condition.DISABLED
+        driver.enable()
+        assert driver.read().condition is Condition.READY
+        driver.disconnect()
+
+
+@needs_client
 def test_a_reflex_of_an_earlier_session_is_ended_only_by_the_operators_word() -> None:
     kind = DRIVERS["franka"]
     with patient_driver(), emulated_franka() as remote:
@@ -99,6 +131,39 @@ def test_a_user_stop_is_reported_and_refuses_to_enable() -> None:
         with pytest.raises(RuntimeError, match="activation device"):
             driver.enable()
         driver.disconnect()
+
+
+def repeat_old_states(server: Any) -> None:
+    """From now on under new stamps."""
+    packed = server.state.pack_state()
+    server._get_state_bytes = lambda: packed
+
+
+@needs_client
+def test_an_old_state_under_new_stamps_is_a_lost_reading_and_moves_nothing() -> None:
+    """Else the desired position would seem to lag behind, and the arm be driven on and on."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        setpoint = driver.read().q
+        speed = np.zeros(7)
+        speed[-1] = 0.2
+        for tick in range(60):
+            if tick == 30:
+                remote.do(repeat_old_states)
+            setpoint = setpoint + driver.capabilities.dt * speed
+            driver.write(Command(setpoint, speed))
+            state = driver.read()
+        assert driver.read().stamp == state.stamp
+        driver.disconnect()
+        moved = remote.do(desired_position) - setpoint
+        assert np.abs(moved).max() < 0.05
+
+
+def desired_position(server: Any) -> Any:
+    return server.desired
 
 
 @needs_client

@@ -13,11 +13,11 @@ from emulated_ros2 import VIPERX, PacedRos2, emulated_ros2
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.drivers import ros2_messages as messages
-from hw_interface.drivers.ros2 import LEAD
+from hw_interface.drivers.lead import LEAD
 from hw_interface.drivers.ros2_dds import COMMAND, join, make_writer, topic_name
 from hw_interface.drivers.ros2_link import to_sample
 from hw_interface.emulators.ros2 import Ros2Emulator
-from robots.signals import Command, Condition
+from robots.signals import Array, Command, Condition
 from sim.families.reach import Reach
 from sim.plant import Plant
 
@@ -102,6 +102,33 @@ def test_no_command_is_far_ahead_of_the_arm(connected: Arm) -> None:
     target = driver.read().target
     assert target is not None
     np.testing.assert_allclose(target - state.q, LEAD, atol=1e-9)
+
+
+def test_a_wild_reading_does_not_make_the_arm_leap(
+    connected: Arm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by a command that is held back nor by a stop, which holds joints where they are."""
+    driver, emulator = connected
+    driver.enable()
+    start = driver.read().q
+    plain = emulator._physics.read
+    for wrong in (1.0, -1.0):
+
+        def read(wrong: float = wrong) -> tuple[Array, Array, Array]:
+            q, dq, tau = plain()
+            return q + wrong, dq, tau
+
+        monkeypatch.setattr(emulator._physics, "read", read)
+        while abs(driver.read().q - start - wrong).max() > 0.1:
+            continue
+        driver.write(Command(start + 0.01, STILL))
+        driver.stop()
+        assert driver._target is not None
+        np.testing.assert_allclose(driver._target, start, atol=0.02)
+        monkeypatch.setattr(emulator._physics, "read", plain)
+        for _ in range(100):
+            driver.read()
+        driver.enable()
 
 
 def test_an_arm_that_moves_is_not_enabled(connected: Arm) -> None:

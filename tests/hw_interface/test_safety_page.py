@@ -1,6 +1,7 @@
 """docs/safety.md names a test for every fault: each of them exists."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import test_controller
 
 from hw_interface.control.events import Event, Mode
+from hw_interface.drivers import DRIVERS
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "safety.md").read_text()
@@ -25,6 +27,23 @@ def runnable_tests() -> set[str]:
                 if not any(re.search(r"mark\.(skip|xfail)", mark) for mark in marks):
                     names.add(node.name)
     return names
+
+
+def test_the_table_of_faults_by_driver_is_what_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And in no fault did a target outside the limits reach an arm."""
+    monkeypatch.syspath_prepend(str(TESTS.parent / "benchmarks"))
+    from fault_page import write_page
+    from fault_rows import COLUMNS
+
+    docs = TESTS.parent / "docs"
+    assert set(COLUMNS) == set(DRIVERS)
+    assert (docs / "faults.md").read_text() == write_page(docs / "results" / "faults")
+    for driver in COLUMNS:
+        kept = json.loads((docs / "results" / "faults" / f"{driver}.json").read_text())
+        assert len(kept) > 20
+        assert all(outcome["motion"]["outside"] == 0 for outcome in kept.values())
 
 
 def test_every_test_that_the_page_names_exists_and_is_run() -> None:

@@ -12,6 +12,7 @@ from test_ur import deafen, driven_ur, end_program, run_program, see, wait_until
 from hw_interface.control.client import QUIT_TIMEOUT
 from hw_interface.control.retreat import DURATION, SETTLING
 from hw_interface.drivers.ur_modes import RuntimeState
+from hw_interface.emulators.rtde import Value
 from hw_interface.emulators.ur import UrEmulator
 from robots.driver import REACHED
 from robots.signals import Array, Command
@@ -62,6 +63,34 @@ def raised_waist(q: Array, angle: float) -> Array:
     goal = q.copy()
     goal[0] += angle
     return goal
+
+
+def report_elsewhere(emulator: UrEmulator) -> None:
+    """From now on the positions that are sent are wrong by 1 rad."""
+    controller = emulator.controller
+    plain = controller.variables
+
+    def variables() -> dict[str, Value]:
+        shown = plain()
+        q = np.array(shown["actual_q"]) + 1.0
+        return {**shown, "actual_q": q.tolist()}
+
+    controller.variables = variables  # type: ignore[method-assign]
+
+
+def test_a_stop_does_not_follow_positions_that_cannot_be() -> None:
+    """Releasing a contact, it would move the arm by half a radian past the gate."""
+    with driven_ur() as (driver, remote):
+        driver.connect()
+        driver.enable()
+        q = driver.read().q
+        follow(driver, q)
+        remote.do(report_elsewhere)
+        for _ in range(10):
+            driver.read()
+        driver.stop()
+        wait_until(lambda: program_has_ended(remote))
+        assert np.abs(remote.do(see).q - q).max() < 0.01
 
 
 def test_a_program_that_is_never_ready_costs_one_bounded_wait_and_the_link(
