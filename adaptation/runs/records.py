@@ -234,7 +234,7 @@ class NewArm(msgspec.Struct, frozen=True):
 class NewGripper(msgspec.Struct, frozen=True):
     """What was written for a new gripper, and what was measured on its model."""
 
-    arm: str  # with the gripper
+    arm: str  # that carries it
     gripper: str
     width: list[float]  # m, between the pads: closed, open
     force: float  # N, of each pad on an object, the mean over several widths

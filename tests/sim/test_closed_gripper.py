@@ -14,7 +14,6 @@ from adaptation import cli
 from robots.arm import ArmSpec
 from robots.catalog.ur5e_2f85 import UR5E_2F85
 from robots.errors import BadArgumentError
-from robots.scene import Scene
 from robots.world import Start, Task
 from sim.couplings import place_followers
 from sim.families.lift import HALF_HEIGHT, Lift
@@ -74,7 +73,8 @@ LINKAGE = """
 
 @pytest.fixture(scope="module")
 def linkage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("model") / "linkage.xml"
+    path: Path = tmp_path_factory.mktemp("menagerie") / "linkage" / "linkage.xml"
+    path.parent.mkdir()
     path.write_text(LINKAGE)
     return path
 
@@ -86,10 +86,13 @@ def measured(linkage: Path) -> MeasuredGripper:
 
 @pytest.fixture(scope="module")
 def entry(linkage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the command writes."""
+    """The folder that the command writes, from a model in a folder like Menagerie's."""
     package = tmp_path_factory.mktemp("package")
-    words = ["gripper", "add", "pinch", "--model", str(linkage), "--pads", *PADS]
-    assert cli.main([*words, "--arm", "ur5e", "--package", str(package)]) == 0
+    words = ["gripper", "add", "pinch", "--model", "menagerie:linkage", "--pads", *PADS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MENAGERIE_ROOT", str(linkage.parents[1]))
+        assert cli.main([*words, "--arm", "ur5e", "--package", str(package)]) == 0
+    assert "gripper of menagerie:linkage." in (package / "pinch" / "__init__.py").read_text()
     return package / "pinch"
 
 
@@ -149,7 +152,7 @@ def test_the_force_is_that_of_the_motor_through_the_links(measured: MeasuredGrip
 def test_the_gripper_without_loops_has_its_mass_and_width(
     arm: ArmSpec, entry: Path, linkage: Path
 ) -> None:
-    model = compile_scene(Scene(arm))
+    model = compile_scene(Lift(arm).scene)  # with an object, so that pads are not left out
     gripper = arm.gripper
     assert gripper is not None
     assert gripper.opened == pytest.approx(BASE + LENGTH * np.sin(OPEN), abs=2e-4)
@@ -188,18 +191,13 @@ def test_its_fingers_press_as_asked_and_place_a_bar(arm: ArmSpec, engine: str) -
 
 
 REFUSALS = {
-    "no such pad": ('name="left_finger"', 'name="thumb"', "has no body 'left_finger'; its bodies"),
     "two motors": (
         "</actuator>",
         '<motor name="second" joint="left"/></actuator>',
         "a gripper has one actuator, this model has 2: motor, second",
     ),
     "a motor without a range": ('ctrlrange="-0.5 0.6"', "", "actuator 'motor' has no ctrlrange"),
-    "fingers that turn": (
-        '<joint axis="-1 0 0" damping="0.002" armature="0.0005"/>\n      <geom type="box"',
-        '<geom type="box"',
-        "its pads turn by",
-    ),
+    "links that are not parallel": ('pos="0 0.04 0.06"', 'pos="0 0.07 0.06"', "its pads turn by"),
     "one finger that moves": (
         '<joint name="left" axis="1 0 0" damping="0.1" armature="0.001"/>',
         '<joint name="left" axis="1 0 0" damping="1e6"/>',
@@ -213,9 +211,8 @@ REFUSALS = {
 def test_what_cannot_slide_alike_is_refused_by_name(tmp_path: Path, case: str) -> None:
     old, new, message = REFUSALS[case]
     text = LINKAGE
-    if case == "fingers that turn":  # neither has the rockers that keep it upright
-        text = re.sub(r"<connect [^>]*/>", "", text)
-        text = re.sub(r'<joint axis="1 0 0"[^>]*/>\s*<geom type="box"', '<geom type="box"', text)
+    if case == "links that are not parallel":
+        text = text.replace('ctrlrange="-0.5', 'ctrlrange="-0.2')  # the pads do not touch yet
     if case == "one finger that moves":
         text = re.sub(r"<joint joint1[^>]*/>", "", text)
     assert old in text
@@ -223,6 +220,20 @@ def test_what_cannot_slide_alike_is_refused_by_name(tmp_path: Path, case: str) -
     path.write_text(text.replace(old, new))
     with pytest.raises(BadArgumentError, match=message):
         measure_gripper(path, PADS)
+
+
+@pytest.mark.parametrize(
+    ("pad", "message"),
+    [
+        ("thumb", "it has no body 'thumb'; its bodies are: palm, right_crank, right_finger"),
+        ("left_rocker", "its body 'left_rocker' has no geom that collides"),
+    ],
+)
+def test_a_pad_that_touches_nothing_is_refused_by_name(
+    linkage: Path, pad: str, message: str
+) -> None:
+    with pytest.raises(BadArgumentError, match=message):
+        measure_gripper(linkage, ("right_finger", pad))
 
 
 def test_menageries_2f85_has_the_stroke_of_its_maker() -> None:
