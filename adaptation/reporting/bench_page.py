@@ -1,7 +1,6 @@
 """The page of a suite's results, with its figures; made from the cells' ``result.json`` alone."""
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import jinja2
 
 from adaptation.jobs.bench import CellStatus
+from adaptation.reporting.bench_figures import draw_family
 from adaptation.reporting.bench_results import (
     EngineResults,
     engine_results,
@@ -26,8 +26,7 @@ from adaptation.reporting.bench_tables import (
     result_rows,
     summary_rows,
 )
-from adaptation.reporting.compare_table import episode_curves
-from adaptation.reporting.curves import episode_figure, method_colors, to_svg_file, training_figure
+from adaptation.reporting.curves import method_styles
 from adaptation.reporting.earlier_page import (
     KEPT,
     MACHINES,
@@ -74,7 +73,7 @@ def write_page(
     earlier = read_sections(page)
     machines = _number_machines(statuses, listed_machines(earlier.get(MACHINES, "")))
     # A method has the same color in all figures.
-    colors = method_colors([status.cell.training.method for status in statuses])
+    styles = method_styles([status.cell.training.method for status in statuses])
     sections: list[dict[str, Any]] = []
     for family, cells in families_of(statuses).items():
         results = sum(1 for status in cells if status.result is not None)
@@ -86,7 +85,7 @@ def write_page(
         section = _family_section(family, cells, engines)
         section["tasks"] = suite.families[family].tasks
         section["cells"] = markdown_table(cell_rows(cells, machines))
-        section["figures"] = _draw(family, cells, engines, figures, colors)
+        section["figures"] = draw_family(family, cells, engines, figures, styles)
         sections.append(section)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -203,36 +202,6 @@ def describe_problems(status: CellStatus) -> list[str]:
     if not status.is_of_this_code:
         problems.append("Trained by other code or versions than those that wrote this page")
     return problems
-
-
-def _draw(
-    family: str,
-    cells: Sequence[CellStatus],
-    engines: Sequence[EngineResults],
-    folder: Path,
-    colors: Mapping[str, str],
-) -> dict[str, str]:
-    """Draw the family's figures; the title of each by the file's name."""
-    stem = re.sub(r"\W", "_", family)
-    drawn = {}
-    curves = {}
-    for method, results in methods_of(cells).items():
-        if all(result.curve for result in results):
-            curves[method] = [result.curve for result in results]
-    if curves:
-        file = f"{stem}-training.svg"
-        replace_file(folder / file, to_svg_file(training_figure(curves, colors)).encode())
-        drawn[file] = "held-out tasks during training"
-    for judged in engines:
-        episodes = {
-            one.method: episode_curves([grids["adapted"] for grids in one.trainings])
-            for one in judged.methods
-        }
-        engine = judged.engine
-        file = f"{stem}-{engine}-episodes.svg"
-        replace_file(folder / file, to_svg_file(episode_figure(episodes, colors)).encode())
-        drawn[file] = f"adaptation per episode, in {engine}"
-    return drawn
 
 
 def _number_machines(statuses: Sequence[CellStatus], earlier: Sequence[str]) -> dict[str, int]:

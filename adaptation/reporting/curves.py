@@ -1,7 +1,7 @@
 """Figures that compare methods: over a training's environment steps, and over a trial's episodes.
 
 Every figure has two panels, success and return. Thin lines are single trainings, thick ones the
-interquartile mean over trainings.
+interquartile mean over trainings; with many methods there are only means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ from robots.signals import Array
 
 WIDTH = 9.0  # inches
 HEIGHT = 3.4
+LEGEND_ROW = 0.17  # inches for each method
 # Of methods, in the order in which they are drawn; references keep the colors of every report.
 PALETTE = (
     "#d9541e",
@@ -30,6 +31,15 @@ PALETTE = (
     "#7a4b2a",
     "#5a6acf",
 )
+MARKERS = ("o", "s", "^", "D", "v")  # the next one for each round through the palette
+CROWD = 8  # methods in a figure; with more, single trainings would hide the means
+
+
+class Style(NamedTuple):
+    """How a method is drawn."""
+
+    color: str
+    marker: str
 
 
 class EpisodeCurves(NamedTuple):
@@ -46,33 +56,33 @@ class Line(NamedTuple):
     y: Array
 
 
-def method_colors(methods: Sequence[str]) -> dict[str, str]:
-    """A color of its own for each method."""
-    colors = {}
+def method_styles(methods: Sequence[str]) -> dict[str, Style]:
+    """A color for each method; where the colors are used up, the marker tells methods apart."""
+    styles = {reference: Style(color, MARKERS[0]) for reference, color in COLORS.items()}
     others = dict.fromkeys(method for method in methods if method not in COLORS)
     for number, method in enumerate(others):
-        colors[method] = PALETTE[number % len(PALETTE)]
-    for method in methods:
-        colors.setdefault(method, COLORS.get(method, PALETTE[0]))
-    return colors
+        turn, place = divmod(number, len(PALETTE))
+        styles[method] = Style(PALETTE[place], MARKERS[turn % len(MARKERS)])
+    return styles
 
 
 def training_figure(
     curves: Mapping[str, Sequence[Sequence[HeldoutProgress]]],
-    colors: Mapping[str, str] | None = None,
+    styles: Mapping[str, Style] | None = None,
 ) -> Figure:
     """Success and return of the last episode on held-out tasks, against environment steps.
 
     Args:
         curves: for each method and each of its trainings, the evaluations on the way.
-        colors: of the methods; None: see ``method_colors``.
+        styles: of the methods; None: see ``method_styles``.
     """
-    figure, panels = _two_panels()
-    colors = colors or method_colors(list(curves))
+    figure, panels = _two_panels(len(curves))
+    styles = styles or method_styles(list(curves))
+    crowded = len(curves) > CROWD
     for method, trainings in curves.items():
         for axes, values_of in zip(panels, (_success, _returns), strict=True):
             own = [Line(_steps(training), values_of(training)) for training in trainings]
-            _draw(axes, method, colors[method], own)
+            _draw(axes, method, styles[method], own, crowded)
     for axes in panels:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -84,20 +94,22 @@ def training_figure(
 
 
 def episode_figure(
-    curves: Mapping[str, EpisodeCurves], colors: Mapping[str, str] | None = None
+    curves: Mapping[str, EpisodeCurves], styles: Mapping[str, Style] | None = None
 ) -> Figure:
     """Success and return of each episode of a trial: how fast a method adapts.
 
     Args:
         curves: what each method reaches.
-        colors: of the methods; None: see ``method_colors``.
+        styles: of the methods; None: see ``method_styles``.
     """
-    figure, panels = _two_panels()
-    colors = colors or method_colors(list(curves))
+    figure, panels = _two_panels(len(curves))
+    styles = styles or method_styles(list(curves))
+    crowded = len(curves) > CROWD
     for method, curve in curves.items():
         episodes = np.arange(1.0, 1 + curve.success.shape[1])
         for axes, values in zip(panels, (100 * curve.success, curve.returns), strict=True):
-            _draw(axes, method, colors[method], [Line(episodes, row) for row in values])
+            lines = [Line(episodes, row) for row in values]
+            _draw(axes, method, styles[method], lines, crowded)
             axes.set_xticks(episodes)
             axes.set_xlabel("episode")
     _finish(figure, panels)
@@ -111,8 +123,10 @@ def to_svg_file(figure: Figure) -> str:
     return to_svg(figure)
 
 
-def _two_panels() -> tuple[Figure, tuple[Axes, Axes]]:
-    figure = new_figure(WIDTH, HEIGHT)
+def _two_panels(methods: int) -> tuple[Figure, tuple[Axes, Axes]]:
+    """A figure that is high enough for a legend of so many methods, and its panels."""
+    legend = LEGEND_ROW * (methods + 1)
+    figure = new_figure(WIDTH, max(HEIGHT, legend))
     left = new_axes(figure, (1, 2, 1))
     right = new_axes(figure, (1, 2, 2))
     left.set_ylabel("success, %")
@@ -121,19 +135,19 @@ def _two_panels() -> tuple[Figure, tuple[Axes, Axes]]:
     return figure, (left, right)
 
 
-def _draw(axes: Axes, method: str, color: str, lines: Sequence[Line]) -> None:
-    """Draw each training, and the interquartile mean over trainings."""
-    style = "--" if method in COLORS else "-"  # references are dashed
-    if len(lines) > 1:
+def _draw(axes: Axes, method: str, style: Style, lines: Sequence[Line], crowded: bool) -> None:
+    """Draw each training, unless the figure is crowded, and the interquartile mean over them."""
+    dash = "--" if method in COLORS else "-"  # references are dashed
+    if len(lines) > 1 and not crowded:
         for line in lines:
-            axes.plot(*line, color=color, alpha=0.35, linewidth=0.8, linestyle=style)
+            axes.plot(*line, color=style.color, alpha=0.35, linewidth=0.8, linestyle=dash)
     axes.plot(
         *_aggregate(lines),
-        color=color,
-        linewidth=2.2,
-        linestyle=style,
-        marker="o",
-        markersize=3,
+        color=style.color,
+        linewidth=1.4 if crowded else 2.2,
+        linestyle=dash,
+        marker=style.marker,
+        markersize=4 if crowded else 3,
         label=method,
     )
 
@@ -175,5 +189,5 @@ def _finish(figure: Figure, panels: tuple[Axes, Axes]) -> None:
             labels,
             loc="outside right upper",
             frameon=False,
-            fontsize=9,
+            fontsize=8 if len(labels) > CROWD else 9,
         )

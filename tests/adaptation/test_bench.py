@@ -291,6 +291,8 @@ def test_the_full_suites_references_act_as_long_as_what_is_compared_with_them() 
         "promp",
         "emaml",
         "maesn",
+        "viable",
+        "hierarchical",
     )
     for family, table in read_suite("full").families.items():
         steps = {}
