@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 from adaptation.commands.arguments import Json, OptionalName
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import NewArm, NewGripper
+    from adaptation.runs.new_entries import NewArm, NewGripper
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from adaptation.jobs.add_arm import check_place, copy_licenses, module_name, picture
-from adaptation.runs.records import NewGripper
+from adaptation.runs.new_entries import NewGripper
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
