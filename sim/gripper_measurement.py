@@ -62,8 +62,8 @@ def measure_gripper(mjcf: Path, pads: tuple[str, str]) -> MeasuredGripper:
 
     middle = int(np.argmin(np.abs(sweep.width - sweep.width.mean())))
     axis = _direction(model, pads, sweep.qpos[middle])
-    _check_alike(sweep, axis)
     turn = _check_parallel(sweep)
+    _check_alike(sweep, axis)
     across = sweep.place - (sweep.place @ axis)[..., None] * axis
     heave = np.linalg.norm(across - across[0], axis=-1)
 
