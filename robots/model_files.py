@@ -84,4 +84,6 @@ def _downloaded(name: str, robot: str, file: str) -> Path:
         found = mujoco_menagerie.get(robot)
         return _checked(Path(found.path()) / file) if file else Path(found.xml(found.default_model))
     except (mujoco_menagerie.MenagerieError, OSError) as error:
-        raise BadArgumentError(f"{name!r}: {error}") from error
+        raise BadArgumentError(
+            f"{name!r}: {error}; without a network set {ROOT} to a folder with a copy of Menagerie"
+        ) from error

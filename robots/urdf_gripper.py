@@ -6,7 +6,8 @@ One finger's joint is driven. The joints that follow it by <mimic> move with it.
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 from robots.gripper import Gripper
-from robots.urdf_elements import errors_about, optional_number
+from robots.meshes import find_mesh
+from robots.urdf_elements import errors_about, optional_number, required_attribute
 from robots.urdf_tree import UrdfTree, link_name, moves, read_tree
 
 FLANGE = "flange"  # the fixed joint of an arm's URDF that carries its own tool
@@ -23,6 +24,7 @@ def mount(arm: UrdfTree, gripper: Gripper) -> UrdfTree:
         raise BadArgumentError(f"it has no fixed joint {FLANGE!r} to mount a gripper on")
     with errors_about(gripper.urdf.name):
         added = read_tree(gripper.urdf)
+        _find_meshes(added)
     replaced = _links_behind(arm, FLANGE)
     links = {name: link for name, link in arm.links.items() if name not in replaced}
     joints = {}
@@ -37,6 +39,14 @@ def mount(arm: UrdfTree, gripper: Gripper) -> UrdfTree:
     assert child is not None, "read_tree has checked it"
     child.attrib["link"] = added.base
     return UrdfTree(arm.path, links | added.links, joints | added.joints)
+
+
+def _find_meshes(gripper: UrdfTree) -> None:
+    """Name every mesh by its whole path: the gripper's files are not beside the arm's."""
+    for link in gripper.links.values():
+        for mesh in link.iter("mesh"):
+            file = find_mesh(required_attribute(mesh, "filename"), gripper.path)
+            mesh.attrib["filename"] = str(file)
 
 
 def followers(tree: UrdfTree, arm: ArmSpec) -> dict[str, tuple[float, float]]:

@@ -40,6 +40,7 @@ OPENS: dict[str, str | None] = {
     "replay": "replay {}",
     "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
+    "gripper": "gripper add hand --model {} --pads left right --arm ur5e",
     "calibrate": "calibrate camera {}",
     "move": None,
     "jog": None,

@@ -22,6 +22,7 @@ COMMANDS = Registry(
         "deploy": "adaptation.commands.arm:Deploy",
         "trial": "adaptation.commands.arm:Trial",
         "arm": "adaptation.commands.adding:Arm",
+        "gripper": "adaptation.commands.adding:Gripper",
         "move": "adaptation.commands.moving:Move",
         "jog": "adaptation.commands.moving:Jog",
         "park": "adaptation.commands.moving:Park",

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from adaptation.runs.records import NewArm
+from adaptation.runs.new_entries import NewArm
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -46,7 +46,7 @@ def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:
             made, or the model cannot be used: see ``read_new_arm`` and ``convert_new_arm``.
     """
     folder = package / name
-    _check_place(name, folder, package)
+    check_place(name, folder, package)
     file = find_model(model)
     with TemporaryDirectory(prefix=f".{name}-", dir=package) as temporary:
         new = Path(temporary) / name
@@ -55,10 +55,8 @@ def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:
         arm = draft.arm
         source = file.name if Path(model) == file else model
         (new / "__init__.py").write_text(write_entry(draft, source), encoding="utf-8")
-        for license_file in sorted(file.parent.iterdir()):
-            if license_file.is_file() and license_file.stem.upper() in LICENSES:
-                shutil.copyfile(license_file, new / license_file.name)
-        write_picture(new / f"{name}.jpg", _picture(arm))
+        copy_licenses(file, new)
+        write_picture(new / f"{name}.jpg", picture(arm))
         new.rename(folder)
     files = sorted(str(path) for path in folder.rglob("*") if path.is_file())
     return NewArm(
@@ -67,7 +65,7 @@ def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:
         tool=arm.tool,
         files=files,
         missing=dict(draft.missing),
-        entry_point=f'{name} = "{_module(folder)}:{name.upper()}"',
+        entry_point=f'{name} = "{module_name(folder)}:{name.upper()}"',
     )
 
 
@@ -80,7 +78,14 @@ def _read_model(name: str, model: Path, tool: str | None, urdf: Path) -> Draft:
     return replace(draft, arm=replace(draft.arm, urdf=urdf))
 
 
-def _check_place(name: str, folder: Path, package: Path) -> None:
+def copy_licenses(model: Path, folder: Path) -> None:
+    """Copy the licenses that lie beside a model."""
+    for file in sorted(model.parent.iterdir()):
+        if file.is_file() and file.stem.upper() in LICENSES:
+            shutil.copyfile(file, folder / file.name)
+
+
+def check_place(name: str, folder: Path, package: Path) -> None:
     """Refuse a name or a folder that cannot be the arm's."""
     if not name.isidentifier() or keyword.iskeyword(name):
         raise BadArgumentError(f"{name!r} cannot be the name of a Python module, as an arm's is")
@@ -118,7 +123,7 @@ def _copy_mesh(source: Path, copy: Path) -> None:
         shutil.copyfile(materials, copy.parent / materials.name)
 
 
-def _picture(arm: ArmSpec) -> Image:
+def picture(arm: ArmSpec) -> Image:
     """The arm in its home pose, (h, w, 3)."""
     clip = Clip(
         title=arm.name,
@@ -133,7 +138,7 @@ def _picture(arm: ArmSpec) -> Image:
     return image
 
 
-def _module(folder: Path) -> str:
+def module_name(folder: Path) -> str:
     """The dotted name by which Python imports a folder, with its parent packages."""
     folder = folder.resolve()
     names = [folder.name]

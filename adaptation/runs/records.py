@@ -222,17 +222,6 @@ class ParkResult(msgspec.Struct, frozen=True):
     torque_off: bool  # whether the motors are off
 
 
-class NewArm(msgspec.Struct, frozen=True):
-    """What was written for a new arm."""
-
-    arm: str
-    joints: list[str]  # that move the tool, from the base
-    tool: str  # name of the link
-    files: list[str]
-    missing: dict[str, str]  # what the user has to fill in: field and meaning
-    entry_point: str  # the line for the user's pyproject.toml
-
-
 class MoveResult(msgspec.Struct, frozen=True):
     """Where a move has left an arm."""
 

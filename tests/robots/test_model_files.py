@@ -83,5 +83,12 @@ def test_the_package_of_menagerie_is_asked_for_its_default(
     monkeypatch.setitem(sys.modules, "mujoco_menagerie", package)
     assert find_model("menagerie:crane") == tmp_path / "crane.xml"
     assert find_model("menagerie:crane/other.xml") == tmp_path / "other.xml"
-    with pytest.raises(BadArgumentError, match=r"menagerie:bird.*no robot named 'bird'"):
+    with pytest.raises(BadArgumentError, match=r"menagerie:bird.*no robot named 'bird'.*_ROOT"):
         find_model("menagerie:bird")
+
+    def unreachable(name: str) -> SimpleNamespace:
+        raise OSError("Network is unreachable")
+
+    package.get = unreachable
+    with pytest.raises(BadArgumentError, match="unreachable; without a network set MENAGERIE_ROOT"):
+        find_model("menagerie:crane")
