@@ -139,7 +139,6 @@ class ArmSpec(Body):
     # Where joints of the URDF stay that are not driven, such as a gripper's; rad or m, by name.
     # A joint without an entry stays at 0, or at the limit nearest to 0.
     held: Mapping[str, float] = field(default_factory=dict)
-    max_payload: float | None = None  # kg at the flange that its maker allows; None: not known
     gripper: Gripper | None = None  # its motor is the last joint; see ``with_gripper``
     rated_payload: float | None = None  # kg, at the flange, tool included; None: not published
     # Room for kinds of tasks. None: the families that need it refuse this arm.

@@ -16,7 +16,7 @@ from adaptation.jobs.payload_postures import choose_postures
 from adaptation.runs.files import replace_file
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.payload import (
-    Payload,
+    FittedPayload,
     Standing,
     fit_payload,
     payload_torques,
@@ -156,7 +156,7 @@ def _hold(world: ArmWorld, still: Array) -> None:
         raise ArmError(f"the arm is in {world.control.explain_mode()}")
 
 
-def check_rating(arm: ArmSpec, found: Payload) -> None:
+def check_rating(arm: ArmSpec, found: FittedPayload) -> None:
     """Refuse a payload that is above the arm's rated one.
 
     Raises:
@@ -186,7 +186,7 @@ def _describe(arm: ArmSpec, begin: Array, postures: Array) -> str:
     )
 
 
-def _result(found: Payload, by_torque: bool) -> PayloadResult:
+def _result(found: FittedPayload, by_torque: bool) -> PayloadResult:
     """The answer, with the setting for a driver."""
     numbers = [found.mass, *found.center.tolist()]
     # adding 0 turns a rounded -0 into 0

@@ -34,7 +34,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Payload:
+class FittedPayload:
     """What the flange carries, and how well it is known."""
 
     mass: float  # kg
@@ -108,7 +108,7 @@ def check_condition(condition: float) -> None:
 
 def fit_payload(
     kinematics: Kinematics, to_flange: Array, standing: Standing, by_torque: bool
-) -> Payload:
+) -> FittedPayload:
     """Least squares over all postures but the last, which checks the result.
 
     Torques of some arms contain the arm's own weight, of others their controller has taken it out.
@@ -147,7 +147,7 @@ def fit_payload(
     center = unknowns[1:UNKNOWNS] / mass
     by_unknown = np.concatenate([-center[:, None], np.eye(3)], 1) / mass  # (3, 4)
     center_covariance = by_unknown @ covariance[:UNKNOWNS, :UNKNOWNS] @ by_unknown.T
-    return Payload(
+    return FittedPayload(
         mass=mass,
         center=center,
         mass_error=mass_error,

@@ -67,10 +67,10 @@ def read_payload(values: Sequence[float], arm: ArmSpec) -> Payload | None:
     if len(values) != 4 or not np.isfinite(values).all():
         raise BadArgumentError(f"a payload is MASS,X,Y,Z in kg and m, got {list(values)}")
     mass, x, y, z = values
-    if arm.max_payload is None:
+    if arm.rated_payload is None:
         raise BadArgumentError(f"how much {arm.name} carries is not known: set no payload")
-    if not 0 <= mass <= arm.max_payload:
-        limit = f"{arm.name} carries 0 to {arm.max_payload:g} kg"
+    if not 0 <= mass <= arm.rated_payload:
+        limit = f"{arm.name} carries 0 to {arm.rated_payload:g} kg"
         raise BadArgumentError(f"{limit}, tool and load together; the payload has {mass:g} kg")
     if max(abs(x), abs(y), abs(z)) > FARTHEST:
         problem = f"the payload's center of mass, {x:g}, {y:g}, {z:g} m"

@@ -95,7 +95,7 @@ class UrController:
         self._silent = 0.0
 
     def _set_payload(self, payload: list[float]) -> None:
-        heaviest = self.arm.max_payload
+        heaviest = self.arm.rated_payload
         if heaviest is not None and not 0 <= payload[0] <= heaviest:
             raise ValueError(f"a payload of {payload[0]} kg is out of range")
         if not self.keeps_payload:

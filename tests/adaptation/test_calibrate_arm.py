@@ -25,7 +25,7 @@ from hw_interface.calibration.latency_file import (
     now_utc,
     read_latency,
 )
-from hw_interface.calibration.payload import Payload
+from hw_interface.calibration.payload import FittedPayload
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.feetech_calibration import read_calibration
 from hw_interface.drivers.servo_calibration import TICK
@@ -253,7 +253,7 @@ def test_a_payload_above_the_rated_one_is_refused() -> None:
     arm = ARMS["panda"]
     assert arm.rated_payload == 3.0
     zeros = np.zeros(3)
-    found = Payload(2.9, zeros, 0.01, zeros, 0.1, 0.1, 0.01, 5.0, False)
+    found = FittedPayload(2.9, zeros, 0.01, zeros, 0.1, 0.1, 0.01, 5.0, False)
     check_rating(arm, found)
     with pytest.raises(ArmError, match=r"carries 3.20 kg, and panda is rated for 3 kg"):
         check_rating(arm, replace(found, mass=3.2))

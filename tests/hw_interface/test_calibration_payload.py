@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hw_interface.calibration.payload import (
-    Payload,
+    FittedPayload,
     Standing,
     condition_of,
     fit_payload,
@@ -64,7 +64,7 @@ def holding_torques(name: str, q: np.ndarray) -> np.ndarray:
     return np.stack(columns, 1)
 
 
-def fit(name: str, q: np.ndarray, measured: np.ndarray, by_torque: bool = True) -> Payload:
+def fit(name: str, q: np.ndarray, measured: np.ndarray, by_torque: bool = True) -> FittedPayload:
     return fit_payload(kinematics(name), flange(name), Standing(q, measured), by_torque)
 
 

@@ -1,7 +1,7 @@
 """The payload that a controller is told: what is refused, and which drivers take one."""
 
 import contextlib
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -35,8 +35,9 @@ def test_a_payload_that_the_arm_cannot_have_is_refused(
 def test_a_payload_is_read_and_none_is_none() -> None:
     assert read_payload((), UR5E) is None
     assert read_payload((5.0, 0.1, 0.0, -0.2), UR5E) == Payload(5.0, (0.1, 0.0, -0.2))
-    with pytest.raises(BadArgumentError, match="how much xarm7 carries is not known"):
-        read_payload((1.0, 0.0, 0.0, 0.0), ARMS["xarm7"])
+    unknown = replace(UR5E, rated_payload=None)
+    with pytest.raises(BadArgumentError, match="how much ur5e carries is not known"):
+        read_payload((1.0, 0.0, 0.0, 0.0), unknown)
 
 
 def test_its_inertia_is_that_of_a_ball() -> None:

@@ -17,7 +17,6 @@ FR3 = ArmSpec(
     joints=tuple(f"joint{i}" for i in range(1, 8)),
     # The tool points down, its ball 3 cm above the table.
     home=np.array([0.0, 0.2862, 0.0, -2.5219, 0.0, 2.8082, 0.0]),
-    max_payload=3.0,
     limits=Limits(
         # The maker limits the velocity by a function of the position (rate_limiting.h): the nearer
         # a joint is to its end, the slower. Limits here are constant. Ours, so that no joint that

@@ -18,7 +18,6 @@ UR5E = ArmSpec(
     joints=("shoulder_pan", "shoulder_lift", "elbow", "wrist_1", "wrist_2", "wrist_3"),
     # The tool points down, its ball 3 cm above the table.
     home=np.array([-0.323, -1.423, 2.3481, -2.496, -1.5708, 0.0]),
-    max_payload=5.0,
     limits=Limits(
         # Ours, one full turn of the maker's two: it reaches every posture, and shorter ways are
         # easier to plan. The lift's turn ends straight down, where the table is in the way: an arm
