@@ -6,6 +6,7 @@ from torch import Tensor
 
 from policies.method import Taught, Transition
 from policies.phases import TwoPhases
+from robots.counting import counted
 
 B = TypeVar("B")
 
@@ -48,8 +49,9 @@ def missing_student(method: object) -> str | None:
     """
     if not isinstance(method, TwoPhases) or method.has_student:
         return None
+    ended = counted(method.progress.iterations, "iteration")
     return (
-        f"its training ended after {method.progress.iterations} iterations, in the first phase of"
+        f"its training ended after {ended}, in the first phase of"
         f" {method.config.teacher_iterations}: the teacher has learned, but not the student, which"
         " acts without knowing the task; train it further with a larger bound"
     )

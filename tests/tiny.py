@@ -27,8 +27,16 @@ LIMITS = Limits(
     force=10.0,
     deadline=0.1,
 )
-BODY = Body("tiny-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
-OTHER = Body("other-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
+
+
+class TinyArm(Body):
+    """What stands for an arm where nothing loads its model."""
+
+    gripper = None
+
+
+BODY = TinyArm("tiny-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
+OTHER = TinyArm("other-arm", ("shoulder", "elbow"), 0.1 * ONES, LIMITS)
 CPU = torch.device("cpu")
 
 

@@ -212,7 +212,7 @@ def test_a_training_that_ends_in_the_first_phase_has_no_student(
     method = distill(teacher_iterations=1)
     method.learn(trial(Teacher(method)))
     assert not method.is_taught
-    assert "after 1 iterations" in str(missing_student(method))
+    assert "after 1 iteration, in the first phase" in str(missing_student(method))
 
     run = Run(Path("runs/distill"), RunConfig(method="distill", family="point"))
     loaded = SimpleNamespace(method=method, restore=lambda: None)

@@ -250,7 +250,7 @@ def test_an_arm_without_a_flange_is_refused_and_nothing_is_left(
     linkage: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["gripper", "add", "pinch", "--model", str(linkage), "--pads", *PADS]
-    status = cli.main([*words, "--arm", "so101", "--package", str(tmp_path), "--json"])
+    status = cli.main([*words, "--arm", "toys.arm:TOY", "--package", str(tmp_path), "--json"])
     answer = json.loads(capfd.readouterr().out.splitlines()[-1])
     assert status == 2
     assert "no fixed joint 'flange'" in answer["error"]

@@ -17,7 +17,7 @@ from sim.families import make_family
 from sim.interpolation import interpolate
 from sim.randomization import Parameter, uniform
 from sim.recorded_motion import DELAY, Motion, Scale, fixed_task
-from sim.system_id import Fit, _fit, _half_widths, _identifiable, fit
+from sim.system_id import Fit, _fit, _half_widths, _identifiable, fit, say_nothing
 
 FAMILY = make_family("carry")
 TRUTH = {
@@ -122,7 +122,8 @@ class LeastAtTheEnd:
 def test_no_parameter_leaves_what_is_allowed() -> None:
     model = LeastAtTheEnd()
     parameter = Parameter("mass", uniform(0.5, 2.0), "kg", "of a load", (0.5, 2.0))
-    found = _fit(model, [Scale(parameter)], [motion(0)], [motion(0)])  # type: ignore[arg-type]
+    scales = [Scale(parameter)]
+    found = _fit(model, scales, [motion(0)], [motion(0)], say_nothing)  # type: ignore[arg-type]
     assert found.parameters[0].interval is not None
     assert model.lowest >= 0.0
 
