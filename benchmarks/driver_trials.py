@@ -50,10 +50,6 @@ measured on a real arm.**
   machine at the load that is given, on two cores: missed ticks are an upper bound. A trial
   that a fault ended, as on a machine that is too busy, was started again: it resumes there.
 
-- *not finished*: the trial was not run to its end. That of the FR3 through `franka` ended again and
-  again with DRIVER_FAILED at a load of 30: the arm fell 0.1 rad behind its targets. The gate asks
-  for as much acceleration as the client has; none is left to catch up with after a delay.
-
 | arm | driver | success by episode | interval | distance, mm | adaptation | missed ticks | load |
 |---|---|---|---|---|---|---|---|
 """
