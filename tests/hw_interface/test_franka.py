@@ -181,6 +181,28 @@ def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None
         driver.disconnect()
 
 
+@needs_client
+def test_an_arm_that_is_asked_for_all_of_its_acceleration_does_not_swing() -> None:
+    """The setpoint turns back again and again; nothing is left then to correct a lag with."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        setpoint = driver.read().q
+        speed = np.zeros(7)
+        largest = FR3.limits.ddq[-1] * driver.capabilities.dt  # change of the speed in a tick
+        lags = []
+        for tick in range(600):
+            wanted = 0.5 if tick // 40 % 2 else -0.5
+            speed[-1] += np.clip(wanted - speed[-1], -largest, largest)
+            setpoint = setpoint + driver.capabilities.dt * speed
+            driver.write(Command(setpoint, speed.copy()))
+            lags.append(abs(driver.read().q[-1] - setpoint[-1]))
+        driver.disconnect()
+        assert max(lags) < 0.03
+
+
 def keep_load(server: Any) -> None:
     server.robot.is_fixed = True
 
