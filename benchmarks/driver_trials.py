@@ -83,6 +83,7 @@ def try_driver(run: Path, arm: str, driver: str) -> dict[str, Any]:
                 break
     done.check_returncode()
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    del result["run"]  # a path of this machine
     result["load"] = round(os.getloadavg()[0], 1)
     return result
 

@@ -170,7 +170,8 @@ def measure_one(session: Session, row: Row) -> Outcome | None:
         told = session.order("error")
     resumes = "" if row.key in LAST else mend(session, row)
     load = round(os.getloadavg()[0], 1)
-    return Outcome(mode.name, events, told, motion, resumes, load)
+    without_path = told.replace(f"{session.folder}/", "")
+    return Outcome(mode.name, events, without_path, motion, resumes, load)
 
 
 def mend(session: Session, row: Row) -> str:

@@ -40,7 +40,7 @@ class Session:
         self.driver = driver
         self.arm_name = COLUMNS[driver]
         self.family = Reach(ARMS[self.arm_name])
-        self._folder = folder
+        self.folder = folder
         self._faults = folder / "faults"
         self._samples: list[tuple[float, float, float]] = []
         self._processes: list[BaseProcess] = []
