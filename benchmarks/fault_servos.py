@@ -51,9 +51,13 @@ def be_another_servo(arm: Any, _: FaultyPlant) -> None:
 def mend_servos(arm: Any, plant: FaultyPlant) -> None:
     mend_plant(plant)
     faults = arm.faults
-    faults.mute, faults.corrupt, faults.frozen = set(), set(), set()
+    faults.mute = set()
+    faults.corrupt = set()
+    faults.frozen = set()
     faults.glitches = {}
-    faults.silent, faults.delay, faults.copies = False, 0.0, 1
+    faults.silent = False
+    faults.delay = 0.0
+    faults.copies = 1
 
 
 def reconnect_servos(arm: Any, plant: FaultyPlant) -> None:

@@ -50,8 +50,8 @@ class Session:
             self.provoke(before)
         self.options = options
         name = "fault_arms:FaultyTwin" if driver == "twin" else driver
-        self.policy, there = FORK.Pipe()
-        given = (there, name, self.arm_name, options, str(folder))
+        self.policy, other_end = FORK.Pipe()
+        given = (other_end, name, self.arm_name, options, str(folder))
         self._start(drive, given)
         self.refusal, self.pids, shared = receive(self.policy)
         if shared:
@@ -64,8 +64,8 @@ class Session:
         self._processes.append(process)
 
     def _start_arm(self) -> dict[str, Any]:
-        self.arm, there = FORK.Pipe()
-        self._start(emulate, (there, self.driver, self.arm_name))
+        self.arm, other_end = FORK.Pipe()
+        self._start(emulate, (other_end, self.driver, self.arm_name))
         options: dict[str, Any] = receive(self.arm)
         return options
 

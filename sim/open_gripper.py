@@ -132,9 +132,10 @@ def _gather_mass(
 ) -> None:
     """Give a finger the masses of all bodies that move on its side, and leave them without."""
     data = _posture(original, measured.qpos)
-    beside = sign * (data.xipos - measured.grasp) @ measured.axis > 0
+    from_grasp = data.xipos - measured.grasp
+    is_on_its_side = sign * from_grasp @ measured.axis > 0
     moves = original.body_weldid != 0
-    group = np.flatnonzero(beside & moves & (original.body_mass > 0))
+    group = np.flatnonzero(is_on_its_side & moves & (original.body_mass > 0))
     mass = original.body_mass[group]
     center = mass @ data.xipos[group] / mass.sum()
 

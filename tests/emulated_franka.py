@@ -4,7 +4,6 @@ The client's threads need the interpreter rarely, but a test must not delay the 
 Its reflex for a silent client waits for seconds: on a busy machine the client may.
 """
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from emulated import BlockablePlant
-from emulated_ur import Remote, loopback_address
+from emulated_ur import Remote, serving
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -48,22 +47,8 @@ def run_emulator(pipe: Connection, address: str, patience: int) -> None:
 @contextmanager
 def emulated_franka(patience: int = PATIENT) -> Iterator[Remote]:
     """A controller that may move; no desired position outside the limits may have come of it."""
-    here, there = multiprocessing.Pipe()
-    address = loopback_address()
-    context = multiprocessing.get_context("fork")
-    process = context.Process(target=run_emulator, args=(there, address, patience), daemon=True)
-    process.start()
-    there.close()
-    try:
-        assert here.poll(30)
-        assert here.recv() == "serving"
-        remote = Remote(address, here)
+    with serving(run_emulator, count_outside, patience) as remote:
         yield remote
-        assert remote.do(count_outside) == 0
-    finally:
-        process.kill()
-        process.join()
-        here.close()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emulated import BlockablePlant
 
@@ -83,12 +83,20 @@ def loopback_address() -> str:
 
 
 @contextmanager
-def emulated_ur() -> Iterator[Remote]:
-    """A controller of a UR5e, ready to move; no goal outside the limits may have reached it."""
+def serving(
+    run: Callable[..., None], count_outside: Callable[[Any], int], *given: int
+) -> Iterator[Remote]:
+    """A controller in a process of its own; no goal outside the limits may have reached it.
+
+    Args:
+        run: the process: it takes a pipe, an address and what is ``given``, and sends "serving".
+        count_outside: counts those goals, in that process.
+        given: further arguments.
+    """
     here, there = multiprocessing.Pipe()
     address = loopback_address()
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=run_emulator, args=(there, address), daemon=True)
+    process = context.Process(target=run, args=(there, address, *given), daemon=True)
     process.start()
     there.close()
     try:
@@ -101,6 +109,13 @@ def emulated_ur() -> Iterator[Remote]:
         process.kill()
         process.join()
         here.close()
+
+
+@contextmanager
+def emulated_ur() -> Iterator[Remote]:
+    """A controller of a UR5e, ready to move; no goal outside the limits may have reached it."""
+    with serving(run_emulator, count_outside) as remote:
+        yield remote
 
 
 @contextmanager

@@ -83,15 +83,15 @@ def describe_turn(kinematics: Kinematics, q: Array, joint: int, angle: float) ->
     turned[joint] += angle
     begin, end = kinematics.position(np.stack([q, turned]))
     way = end - begin
-    seen = []
+    sentences = []
     if np.linalg.norm(way) > NOTICED:
         centimeters = 100 * np.linalg.norm(way)
-        seen.append(f"the tool moves {_direction(way)}, by {centimeters:.0f} cm")
+        sentences.append(f"the tool moves {_direction(way)}, by {centimeters:.0f} cm")
 
     axis = np.sign(angle) * kinematics.jacobian(q[None])[0, 3:, joint]
     if np.linalg.norm(axis) > 0.5:  # else the joint slides
-        seen.append(_rotation(axis))
-    return "; ".join(seen)
+        sentences.append(_rotation(axis))
+    return "; ".join(sentences)
 
 
 def _direction(way: Array) -> str:

@@ -62,9 +62,16 @@ def payload_torques(kinematics: Kinematics, to_flange: Array, q: Array) -> Array
     linear_z = jacobian[:, 2]  # (p, j)
     about_x = jacobian[:, 3]
     about_y = jacobian[:, 4]
-    rise = linear_z + about_x * lever[:, 1:2] - about_y * lever[:, 0:1]
-    of_moment = about_x[..., None] * flange[:, None, 1] - about_y[..., None] * flange[:, None, 0]
-    return GRAVITY * np.concatenate([rise[..., None], of_moment], -1)
+    lever_x = lever[:, 0:1]
+    lever_y = lever[:, 1:2]
+    of_mass = linear_z + about_x * lever_y - about_y * lever_x
+
+    flange_x = flange[:, None, 0]  # (p, 1, 3)
+    flange_y = flange[:, None, 1]
+    turned_x = about_x[..., None] * flange_y
+    turned_y = about_y[..., None] * flange_x
+    of_moment = turned_x - turned_y  # (p, j, 3)
+    return GRAVITY * np.concatenate([of_mass[..., None], of_moment], -1)
 
 
 def payload_wrenches(kinematics: Kinematics, to_flange: Array, q: Array) -> Array:

@@ -192,10 +192,16 @@ class Measurements:
         """Count ticks with too much torque or force; NaN is never too much."""
         self.load = np.abs(state.tau) / self.limits.tau
         self.force = float(np.linalg.norm(state.wrench[:3]))
-        self.torque_ticks = _count(self.torque_ticks, commanded and self.torque_exceeded)
-        self.force_ticks = _count(self.force_ticks, commanded and self.force_exceeded)
-        torque_presses = bool((self.load[self._checked] > self.config.pressing).any())
-        force_presses = self.force > self.config.pressing * self.limits.force
+
+        torque_exceeded = commanded and self.torque_exceeded
+        force_exceeded = commanded and self.force_exceeded
+        self.torque_ticks = _count(self.torque_ticks, torque_exceeded)
+        self.force_ticks = _count(self.force_ticks, force_exceeded)
+
+        share = self.config.pressing
+        checked = self.load[self._checked]
+        torque_presses = bool((checked > share).any())
+        force_presses = self.force > share * self.limits.force
         pressing = commanded and (torque_presses or force_presses)
         self.pressing_ticks = _count(self.pressing_ticks, pressing)
 

@@ -1,16 +1,20 @@
 """The driver of a Franka Research 3: refusals, and its emulated controller's reflex."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from emulated_franka import FR3, emulated_franka, patient_driver
+from emulated_ur import Remote
 
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.franka_modes import RobotMode, condition_of, describe_stop
 from robots.catalog import ARMS
+from robots.driver import Driver
 from robots.errors import BadArgumentError
 from robots.signals import Command, Condition
 
@@ -20,6 +24,17 @@ def has_client() -> bool:
 
 
 needs_client = pytest.mark.skipif(not has_client(), reason="needs the extra 'franka'")
+
+
+@contextmanager
+def enabled_driver() -> Iterator[tuple[Driver, Remote]]:
+    """A driver that takes commands, and its controller; the test disconnects."""
+    kind = DRIVERS["franka"]
+    with patient_driver(), emulated_franka() as remote:
+        driver = kind(FR3, None, kind.Options(remote.address))
+        driver.connect()
+        driver.enable()
+        yield driver, remote
 
 
 @pytest.mark.parametrize(
@@ -85,11 +100,7 @@ def test_an_arm_that_is_faster_than_its_client_is_refused() -> None:
 @needs_client
 def test_a_reflex_in_motion_can_be_cleared() -> None:
     """While it lasts, a stopped driver reports no error: its ``enable`` ends it."""
-    kind = DRIVERS["franka"]
-    with patient_driver(), emulated_franka() as remote:
-        driver = kind(FR3, None, kind.Options(remote.address))
-        driver.connect()
-        driver.enable()
+    with enabled_driver() as (driver, remote):
         remote.do(cause_reflex)
         for _ in range(5):
             state = driver.read()
@@ -119,11 +130,7 @@ def test_a_reflex_of_an_earlier_session_is_ended_only_by_the_operators_word() ->
 
 @needs_client
 def test_a_user_stop_is_reported_and_refuses_to_enable() -> None:
-    kind = DRIVERS["franka"]
-    with patient_driver(), emulated_franka() as remote:
-        driver = kind(FR3, None, kind.Options(remote.address))
-        driver.connect()
-        driver.enable()
+    with enabled_driver() as (driver, remote):
         remote.do(press_stop)
         driver.read()
         assert driver.read().condition is Condition.EXTERNAL_STOP
@@ -142,11 +149,7 @@ def repeat_old_states(server: Any) -> None:
 @needs_client
 def test_an_old_state_under_new_stamps_is_a_lost_reading_and_moves_nothing() -> None:
     """Else the desired position would seem to lag behind, and the arm be driven on and on."""
-    kind = DRIVERS["franka"]
-    with patient_driver(), emulated_franka() as remote:
-        driver = kind(FR3, None, kind.Options(remote.address))
-        driver.connect()
-        driver.enable()
+    with enabled_driver() as (driver, remote):
         setpoint = driver.read().q
         speed = np.zeros(7)
         speed[-1] = 0.2
@@ -168,11 +171,7 @@ def desired_position(server: Any) -> Any:
 
 @needs_client
 def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None:
-    kind = DRIVERS["franka"]
-    with patient_driver(), emulated_franka() as remote:
-        driver = kind(FR3, None, kind.Options(remote.address))
-        driver.connect()
-        driver.enable()
+    with enabled_driver() as (driver, _):
         q = driver.read().q
         with pytest.raises(RuntimeError, match=r"0\.20 rad ahead"):
             driver.write(Command(q + 0.2, np.zeros(7)))
@@ -184,11 +183,7 @@ def test_a_first_target_away_from_the_arm_is_refused_and_nothing_moves() -> None
 @needs_client
 def test_an_arm_that_is_asked_for_all_of_its_acceleration_does_not_swing() -> None:
     """The setpoint turns back again and again; nothing is left then to correct a lag with."""
-    kind = DRIVERS["franka"]
-    with patient_driver(), emulated_franka() as remote:
-        driver = kind(FR3, None, kind.Options(remote.address))
-        driver.connect()
-        driver.enable()
+    with enabled_driver() as (driver, _):
         setpoint = driver.read().q
         speed = np.zeros(7)
         largest = FR3.limits.ddq[-1] * driver.capabilities.dt  # change of the speed in a tick
