@@ -86,12 +86,13 @@ class FrankaLink:
         (self._robot,) = opened
         limits = arm.limits
         robot = self._robot
-        set_limit(robot.joint_velocity_limit, limits.dq, "velocities")
-        set_limit(robot.joint_acceleration_limit, limits.ddq, "accelerations")
-        set_limit(robot.joint_jerk_limit, limits.jerk, "jerks")
+        joints = slice(len(arm.tool_joints))  # a hand is none of them
+        set_limit(robot.joint_velocity_limit, limits.dq[joints], "velocities")
+        set_limit(robot.joint_acceleration_limit, limits.ddq[joints], "accelerations")
+        set_limit(robot.joint_jerk_limit, limits.jerk[joints], "jerks")
         with plain_errors():
             self.fastest: Array = np.array(robot.joint_velocity_limit.get())  # (j,) rad/s
-            torques = np.minimum(limits.tau, COLLISION)
+            torques = np.minimum(limits.tau[joints], COLLISION)
             robot.set_collision_behavior(torques, limits.force)
 
     def close(self) -> None:
