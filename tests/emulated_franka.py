@@ -76,15 +76,17 @@ def emulated_hand(between: int = 0) -> Iterator[Remote]:
 
 @contextmanager
 def patient_driver(seconds: float = 5.0) -> Iterator[None]:
-    """The driver waits this long for a state: the machine may be busy."""
-    from hw_interface.drivers import franka  # needs an extra
+    """The driver waits this long for a state, and longer for the hand: the machine may be busy."""
+    from hw_interface.drivers import franka, franka_hand  # need an extra
 
-    before = franka.PATIENCE
+    before = (franka.PATIENCE, franka_hand.COMMAND_PATIENCE, franka_hand.CLOSE_PATIENCE)
     franka.PATIENCE = seconds
+    franka_hand.COMMAND_PATIENCE = 10 * seconds
+    franka_hand.CLOSE_PATIENCE = 5 * seconds
     try:
         yield
     finally:
-        franka.PATIENCE = before
+        franka.PATIENCE, franka_hand.COMMAND_PATIENCE, franka_hand.CLOSE_PATIENCE = before
 
 
 def count_outside(server: Any) -> int:

@@ -45,17 +45,21 @@ class FrankaFingers:
             raise
 
     def enable(self) -> None:
-        """Make the hand ready: connect again if something is wrong with it, and home it if it must.
+        """Make the hand ready: connect again if it was lost, and home it if that is needed.
 
-        Blocks for seconds if it is homed.
+        Blocks for seconds.
 
         Raises:
             OSError: it does not answer.
             RuntimeError: it could not be homed, or does not open as far as it should.
         """
-        if self._thread.problem or not self._device.is_homed:
+        if self._thread.is_lost or not self._device.is_homed:
             self.close()
             self._connect()
+        elif self._thread.problem:
+            self._thread.close()
+            self._device.forget_fault()
+            self._start()
         if not self._device.is_homed and self._may_home:
             self._thread.close()
             self._device.home()
@@ -71,6 +75,6 @@ class FrankaFingers:
         return self._thread.extend(state)
 
     def close(self) -> None:
-        """Close the connection; the hand keeps its grip. May block for a second."""
+        """Close the connection; the hand keeps its grip. May block for seconds."""
         self._thread.close()
         self._device.close()

@@ -22,6 +22,7 @@ FARTHEST = 0.1  # wider than the hand opens; with 1 m it refused (libfranka, iss
 HOMING_PATIENCE = 20.0  # s
 # s, for a command; the fingers need less than 2 s. A move into something would take minutes to fail
 COMMAND_PATIENCE = 5.0
+CLOSE_PATIENCE = 2.5  # s, for commands to end before the connection is closed
 BLOCKED = "take away what is in the fingers' way"
 
 
@@ -42,7 +43,7 @@ class FrankaHand:
         opened: list[franky.Gripper] = []
 
         def connect() -> None:
-            with plain_errors():
+            with plain_errors("hand"):
                 opened.append(franky.Gripper(address))
 
         Bounded(connect, "answer for its hand").wait(ANSWER_PATIENCE)
@@ -63,7 +64,7 @@ class FrankaHand:
         Raises:
             OSError: none comes within a second.
         """
-        with plain_errors():
+        with plain_errors("hand"):
             return self._client.state
 
     @property
@@ -80,7 +81,7 @@ class FrankaHand:
         """
 
         def call() -> None:
-            with plain_errors():
+            with plain_errors("hand"):
                 if not self._client.homing():
                     raise RuntimeError("the hand could not be homed")
 
@@ -134,7 +135,7 @@ class FrankaHand:
         self._sent = None if command is HandCommand.STOP else width
         self._running = command
         self._began = time.monotonic()
-        with plain_errors():
+        with plain_errors("hand"):
             self._calls.append(self._start(command, width))
 
     def _start(self, command: HandCommand, width: float) -> franky.BoolFuture:
@@ -166,15 +167,28 @@ class FrankaHand:
         elif time.monotonic() - self._began > COMMAND_PATIENCE:
             self._fault = self._fault or f"a command did not end: {BLOCKED}"
 
-    def close(self) -> None:
-        """Close the connection; a command that runs is not ended.
+    def forget_fault(self) -> None:
+        """Begin again at the present width: the operator has cleared the fault."""
+        self._fault = ""
+        self._sent = None
+        self._wanted = float(self._state.width)
+        self._began = time.monotonic()
 
-        The client would wait for its end, and this process with it. Such a command keeps its
-        connection until the process ends.
+    def close(self) -> None:
+        """Close the connection, once the fingers have come to rest; blocks for seconds.
+
+        The client would wait for a command that does not end, and this process with it. Client and
+        call are then kept until the process ends.
         """
+        deadline = time.monotonic() + CLOSE_PATIENCE
+        running: list[franky.BoolFuture] = []
         for call in self._calls:
-            if not call.wait(0.0):
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(call))
+            left = max(0.0, deadline - time.monotonic())
+            if not call.wait(left):
+                running.append(call)
+        if running:
+            for kept in (self._client, *running):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
         self._calls = []
         self._client = None
 
@@ -188,7 +202,7 @@ def _problem_of(call: franky.BoolFuture, command: HandCommand) -> str:
         OSError: the link is lost.
     """
     try:
-        with plain_errors():
+        with plain_errors("hand"):
             succeeded = call.get()
     except RuntimeError as error:
         return f"a command failed: {error}"
