@@ -26,7 +26,6 @@ class FrankaEmulatorOptions:
 
     port: str = "127.0.0.1"  # an address of this machine
     patience: int = PATIENCE  # cycles of 1 ms
-    homed: bool = True  # whether the hand knows its largest width
 
 
 class FrankaEmulator:
@@ -51,7 +50,7 @@ class FrankaEmulator:
         self.hand: HandServer | None = None
         if arm.gripper is not None:
             position = float(physics.read()[0][-1])
-            self.hand = HandServer(arm.gripper, position, chosen.port, chosen.homed)
+            self.hand = HandServer(arm.gripper, position, chosen.port)
         patience = int(chosen.patience)
         self.server = FciServer(arm, physics, chosen.port, patience, self.hand)
         self._servers = [self.server] if self.hand is None else [self.server, self.hand]

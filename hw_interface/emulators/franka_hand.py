@@ -58,14 +58,13 @@ class Motion:
 class HandServer(FrankaServer):  # type: ignore[misc]
     """One hand: its position target, and the commands that change it."""
 
-    def __init__(self, gripper: Gripper, position: float, address: str, homed: bool) -> None:
+    def __init__(self, gripper: Gripper, position: float, address: str) -> None:
         """Not open yet: ``init`` opens the port.
 
         Args:
             gripper: the fingers.
             position: m, of each finger.
             address: an address of this machine.
-            homed: whether it knows its largest width.
         """
         commands = {
             GripperCommand.kMove: GripperMoveCommand,
@@ -77,7 +76,7 @@ class HandServer(FrankaServer):  # type: ignore[misc]
         self.faults = HandFaults()
         self.setpoint = position  # m, of a finger
         self.grasps = False
-        self.max_width = 2 * gripper.opened if homed else 0.0  # m
+        self.max_width = 2 * gripper.opened  # m; 0: it is not homed
         self.log: list[str] = []  # the commands that have arrived
         self._position = position
         self._motion: Motion | None = None
