@@ -33,8 +33,9 @@ class HandState:
     width: float  # m, measured
     grasps: bool  # whether it reports an object between its fingers
     running: HandCommand = HandCommand.NONE  # the command that has not ended yet
-    # m, the wanted width when the last command was sent; None: none was, or it was stopped
-    sent: float | None = None
+    # the newest command, and m, the width that was wanted when it was sent
+    last: HandCommand = HandCommand.NONE
+    sent: float = 0.0
 
 
 def next_command(wanted: float, state: HandState) -> HandCommand:
@@ -42,8 +43,8 @@ def next_command(wanted: float, state: HandState) -> HandCommand:
 
     A command that runs is stopped once the fingers have passed the wanted width, and nothing else
     is sent until it ends. At rest, the fingers open towards a width above theirs. They close for a
-    width below theirs, unless they hold something already. A command that has ended is not
-    repeated for the same width: an object that is in the way stays there.
+    width below theirs, unless they hold something already. The same command is not sent twice in
+    a row for the same width: what was in its way is still there.
 
     Args:
         wanted: m, the newest width.
@@ -57,10 +58,10 @@ def next_command(wanted: float, state: HandState) -> HandCommand:
     if state.running is HandCommand.STOP:
         return HandCommand.NONE
 
-    if state.sent is not None and abs(wanted - state.sent) <= STEP:
-        return HandCommand.NONE
+    command = HandCommand.NONE
     if above > STEP:
-        return HandCommand.OPEN
-    if above < -STEP and not state.grasps:
-        return HandCommand.CLOSE
-    return HandCommand.NONE
+        command = HandCommand.OPEN
+    elif above < -STEP and not state.grasps:
+        command = HandCommand.CLOSE
+    repeats = command is state.last and abs(wanted - state.sent) <= STEP
+    return HandCommand.NONE if repeats else command

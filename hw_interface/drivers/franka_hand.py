@@ -54,7 +54,8 @@ class FrankaHand:
         self._running = HandCommand.NONE
         self._calls: list[franky.BoolFuture] = []  # the client's calls that have not returned
         self._began = 0.0  # s, when the newest command was sent
-        self._sent: float | None = None  # see ``HandState``
+        self._last = HandCommand.NONE  # see ``HandState``; so is ``_sent``
+        self._sent = 0.0
         self._wanted = float(self._state.width)  # m, the newest width
         self._fault = ""
 
@@ -127,13 +128,14 @@ class FrankaHand:
             width=float(self._state.width),
             grasps=bool(self._state.is_grasped),
             running=self._running,
+            last=self._last,
             sent=self._sent,
         )
         command = next_command(width, present)
         if command is HandCommand.NONE or self._fault:
             return
-        self._sent = None if command is HandCommand.STOP else width
-        self._running = command
+        self._running = self._last = command
+        self._sent = width
         self._began = time.monotonic()
         with plain_errors("hand"):
             self._calls.append(self._start(command, width))
@@ -170,7 +172,7 @@ class FrankaHand:
     def forget_fault(self) -> None:
         """Begin again at the present width: the operator has cleared the fault."""
         self._fault = ""
-        self._sent = None
+        self._last = HandCommand.NONE
         self._wanted = float(self._state.width)
         self._began = time.monotonic()
 

@@ -53,7 +53,9 @@ class FrankaEmulator:
             self.hand = HandServer(arm.gripper, position, chosen.port)
         patience = int(chosen.patience)
         self.server = FciServer(arm, physics, chosen.port, patience, self.hand)
-        self._servers = [self.server] if self.hand is None else [self.server, self.hand]
+        self._servers: list[FciServer | HandServer] = [self.server]
+        if self.hand is not None:
+            self._servers.append(self.hand)
         self._closed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("franky") is None, reason="needs the extra 'franka'"
 )
 OBJECT = 30  # mm
-LONGEST = 5000  # ticks until what is awaited has come
+LONGEST = 2500  # ticks until what is awaited has come
 
 
 @contextmanager
