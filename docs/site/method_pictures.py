@@ -25,7 +25,7 @@ POLICY = Box(736, 80, 208, 168)
 
 # The boxes of training, below.
 DATA_BOX = Box(16, 298, 134, 112)
-LOSSES = Box(192, 298, 752, 112)
+LOSSES = Box(184, 298, 760, 112)
 GAP = 12  # between two losses, and between them and the frame
 LANE = 10  # between two arrows side by side
 
@@ -99,9 +99,7 @@ def draw_method(name: str, picture: Picture) -> str:
 
 def _boxes_in_use(picture: Picture) -> list[str]:
     """World, updates, belief and policy."""
-    parts = [
-        box_of(WORLD, "World", "A new task: its physics or its goal are hidden", "fixed")
-    ]
+    parts = [box_of(WORLD, "World", "A new task: its physics or its goal are hidden", "fixed")]
     described = {
         "tick": ("Update at every tick", picture.tick),
         "episode": ("Update between episodes", picture.episode),
@@ -135,7 +133,7 @@ def _arrows_in_use(picture: Picture) -> list[str]:
         parts.append(arrow((EPISODE.right, EPISODE.middle), None, (BELIEF.x, EPISODE.middle)))
     if picture.episode_reads:
         parts.append(arrow((WORLD.right, EPISODE.middle), None, (EPISODE.x, EPISODE.middle)))
-        parts.append(label((WORLD.right + EPISODE.x) / 2, EPISODE.middle - 8, "episode"))
+        parts.append(label(WORLD.right + 6, EPISODE.middle - 8, "episode", anchor="start"))
     return parts
 
 
@@ -154,10 +152,10 @@ def _training(picture: Picture) -> list[str]:
     taken: dict[str, int] = {}  # arrows that already end at a part
     for loss, place in zip(picture.losses, _loss_boxes(len(picture.losses)), strict=True):
         parts.append(box_of(place, loss.name, loss.text, "learned"))
-        for number, part in enumerate(loss.trains):
-            start = place.x + place.width * (number + 1) / (len(loss.trains) + 1)
-            parts.append(_trains(start, place.y, part, lane, taken.get(part, 0)))
-            taken[part] = taken.get(part, 0) + 1
+        for part in loss.trains:
+            before = taken.get(part, 0)
+            parts.append(_trains(place, part, lane, before))
+            taken[part] = before + 1
             lane += LANE
     return parts
 
@@ -171,32 +169,36 @@ def _loss_boxes(count: int) -> list[Box]:
     return [Box(left + number * (width + GAP), top, width, height) for number in range(count)]
 
 
-def _trains(start: float, top: float, part: str, lane: float, before: int) -> str:
-    """An arrow from a loss to a part: up to a lane of its own, along it, and up into the part.
+def _trains(loss: Box, part: str, lane: float, before: int) -> str:
+    """An arrow from a loss up to a part, straight where the part is above the loss.
 
     Args:
-        start: x of the beginning, on the loss's upper edge.
-        top: y of that edge.
+        loss: where the loss is.
         part: where to.
-        lane: y of the horizontal piece.
+        lane: y of the horizontal piece, if there is one.
         before: how many arrows end at the part already.
     """
     place = PLACES[part]
     if part == "tick":  # the box below it is in the way: around it, to the left edge
+        turn = TICK.x - 16 - before * LANE
         end = (TICK.x, TICK.bottom - GAP - before * LANE)
-        return arrow((start, top), lane, end, learned=True, around=TICK.x - 16 - before * LANE)
-    end = (place.center + before * 2 * LANE, place.bottom)
-    return arrow((start, top), lane, end, learned=True)
+        around: float | None = turn
+    else:
+        turn = place.center + before * 2 * LANE
+        end = (turn, place.bottom)
+        around = None
+    start = min(max(turn, loss.x + LANE), loss.right - LANE)
+    return arrow((start, loss.y), lane, end, learned=True, around=around)
 
 
 def _legend() -> list[str]:
     """What the colors mean."""
     y = HEIGHT - 26
     return [
-        box_of(Box(192, y, 14, 14), "", "", "learned"),
-        label(214, y + 11, "learned in training, and the losses that train it", anchor="start"),
-        box_of(Box(520, y, 14, 14), "", "", "fixed"),
-        label(542, y + 11, "not learned", anchor="start"),
+        box_of(Box(184, y, 14, 14), "", "", "learned"),
+        label(206, y + 11, "learned in training, and the losses that train it", anchor="start"),
+        box_of(Box(512, y, 14, 14), "", "", "fixed"),
+        label(534, y + 11, "not learned", anchor="start"),
     ]
 
 
