@@ -256,11 +256,11 @@ def stop_from_outside(server: Any) -> None:
 def test_an_fr3_lifts_and_holds_what_it_lifts_through_a_stop() -> None:
     """The commands and the states of lift, through the controller."""
     family = Lift(FR3_HAND)
+    family.action.SPEED = 0.1  # m/s: a late test lags behind by little
     with hand_driver() as (driver, remote):
         rig = LiftRig(family, driver, remote, RemotePlant(remote))
         rig.move(family.zone.ready)
         rig.grasp()
-        assert rig.mode is Mode.RUNNING
         assert rig.events == []
         remote.do(stop_from_outside)
         rig.ticks(20)
