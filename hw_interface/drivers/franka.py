@@ -93,8 +93,7 @@ class Franka:
         Raises:
             ArmError: another program drives this arm.
             OSError: no controller answers at this address.
-            RuntimeError: the arm may not move, or its hand is not homed; the message says what to
-                do.
+            RuntimeError: arm or hand may not move; the message says what to do.
         """
         self.disconnect()
         address = resolve(self.options.port)  # the same lease for every name of the host
@@ -140,8 +139,8 @@ class Franka:
         again only after the operator has cleared the fault.
 
         Raises:
-            RuntimeError: the arm may not move, does not take the payload, or its hand cannot be
-                made ready; the message says what to do.
+            RuntimeError: arm or hand may not move, or the arm does not take the payload; the
+                message says what to do.
             OSError: the controller does not answer.
         """
         self._enabled = False
@@ -242,11 +241,13 @@ class Franka:
     def stop(self) -> None:
         """Brake, and release joints that press on something, in the background.
 
-        A hand keeps the newest width that it was told, and its grip.
+        A hand gets no more commands, and keeps its grip.
         """
         if not self._enabled:
             return
         self._enabled = False
+        if self._fingers is not None:
+            self._fingers.hold()
         self._driven = False
         link = self.link
 

@@ -7,7 +7,7 @@ from robots.signals import JointState
 
 
 class FrankaFingers:
-    """One hand in a thread of its own. It is never told to open but by ``command``."""
+    """One hand in a thread of its own. Only ``command`` and homing ever open it."""
 
     def __init__(self, address: str, gripper: Gripper, force: float, may_home: bool) -> None:
         """Connect; nothing moves.
@@ -69,6 +69,10 @@ class FrankaFingers:
     def command(self, position: float) -> None:
         """Take the newest position of each finger, m; returns at once."""
         self._thread.command(2 * position)
+
+    def hold(self) -> None:
+        """Send no more commands: the hand keeps its grip, and a motion that runs ends by itself."""
+        self._thread.hold()
 
     def extend(self, state: JointState) -> JointState:
         """An arm's reading with the hand's; if the hand has a problem, its condition is ERROR."""

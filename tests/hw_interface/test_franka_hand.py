@@ -128,6 +128,22 @@ def test_an_object_is_held_with_the_force_of_the_option_also_after_a_stop() -> N
         assert remote.do(log_of) == ["grasp 30"], "nothing was sent to it"
 
 
+def test_after_a_stop_nothing_is_sent_whatever_becomes_of_the_object() -> None:
+    """Fingers that close on, below the width that was wanted, would be opened to it else."""
+    with enabled_hand(OBJECT) as (driver, remote):
+        tick_until(driver, 0.02, grasps)
+        driver.stop()
+        remote.do(take_object)
+        tick_until(driver, 0.02, has_closed)
+        for _ in range(100):
+            tick(driver, 0.02)
+        assert remote.do(log_of) == ["grasp 30"]
+
+
+def take_object(server: Any) -> None:
+    server.plant.put_between(None)
+
+
 def test_a_slow_hand_delays_no_tick() -> None:
     """Its grasp is answered after 2 s. Ticks that waited for the answer would be few."""
     with enabled_hand(OBJECT) as (driver, remote):
