@@ -1,0 +1,249 @@
+"""The value of knowing a walker's task: plans made with the true task, or for tasks in general.
+
+Nothing is learned here. iCEM plans on MuJoCo itself, from the true state of the world. Both
+controllers search for as many plans, with the same noise, in the same tasks from the same starts:
+
+- oracle: a plan's return is what the simulation with the true task gives;
+- blind: it is the mean over hypotheses, tasks drawn from the training split anew for each search.
+  Blind therefore simulates each plan once per hypothesis. What the family observes, such as a
+  commanded velocity, is true in every hypothesis.
+
+An action is held for several decisions, and the next search begins at their end, from the rest of
+the last plan. A plan looks beyond the last step of an episode.
+
+    python benchmarks/walker_gap.py --families cheetah_vel ant_goal --tasks 16 --steps 100
+
+Axes: n tasks, K hypotheses, P plans, H planned actions, a actions, o observation, p parameters.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from numpy.typing import NDArray
+from scipy.stats import t as student
+from torch import Tensor
+
+from policies.nn.state import make_generator
+from policies.planning.icem import Icem, IcemConfig, shift_plan
+from robots.signals import Array, Mask, Verdict
+from robots.world import Family, Step, Task
+from sim.engines.mujoco import MujocoEngine
+from sim.families import make_family
+from sim.families.splits import SPLITS
+from sim.vec_world import VecWorld
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Search:
+    """How plans of a body are searched for."""
+
+    hold: int  # decisions for which an action is held
+    actions: int  # H
+    plans: int  # P of each iteration
+    hypotheses: int  # K of blind
+    iterations: int = 1
+    cold_iterations: int = 4
+    init_std: float = 0.5
+    noise_beta: float = 1.0
+
+    @property
+    def icem(self) -> IcemConfig:
+        """The planner's settings; the best eighth of the plans are elites."""
+        elites = max(2, self.plans // 8)
+        return IcemConfig(
+            horizon=self.actions,
+            num_samples=self.plans,
+            iterations=self.iterations,
+            cold_iterations=self.cold_iterations,
+            num_elites=elites,
+            num_kept_elites=max(1, elites // 2),
+            init_std=self.init_std,
+            noise_beta=self.noise_beta,
+        )
+
+
+SEARCHES = {
+    "cheetah_fwd_back": Search(hold=2, actions=8, plans=32, hypotheses=2),
+}
+
+
+class Imagination:
+    """Simulates plans from the states that a world is in."""
+
+    def __init__(self, world: VecWorld, hypotheses: int, plans: int) -> None:
+        """For each of the world's n tasks, ``plans`` plans under ``hypotheses`` hypotheses.
+
+        Where only the reward is hidden, one simulation serves all hypotheses.
+        """
+        self.world = world
+        self.family = world.family
+        simulated = 1 if self.family.hidden_reward else hypotheses
+        self.shape = (world.n, simulated, plans)
+        self.worlds = np.repeat(np.arange(world.n), simulated * plans)
+        self.imagined = VecWorld(self.family, n=len(self.worlds))
+
+    def returns(self, obs: Array, hypotheses: Array, plans: Array) -> Array:
+        """Mean returns (n, P) over the hypotheses.
+
+        Args:
+            obs: (n, o) what the world's state is observed as.
+            hypotheses: (n, K, p) task parameters.
+            plans: (n, P, steps, a) actions, one for each decision.
+        """
+        self._begin(hypotheses)
+        before = obs[:, None, None]
+        tasks = hypotheses[:, :, None]
+        alive = np.ones(self.shape, dtype=bool)
+        total = np.zeros((1, 1, 1))
+        for k in range(plans.shape[2]):
+            action = plans[:, None, :, k]
+            step = self.imagined.step(self._to_rows(action))
+            after = self._to_grid(step.obs)
+            applied = self._to_grid(step.applied)
+            reward = self.family.reward(before, applied, after, tasks)  # (n, K, P)
+            total = total + np.where(alive, reward, 0.0)
+            alive &= self._to_grid(goes_on(step))
+            before = after
+        return np.asarray(total.mean(1))
+
+    def _begin(self, hypotheses: Array) -> None:
+        """Put every simulation into its world's state, with the physics of its hypothesis."""
+        physics = hypotheses[:, : self.shape[1], None]
+        rows = self._to_rows(physics)
+        task = Task(self.family.task_names, rows, np.arange(len(rows)))
+        self.imagined.reset(task)
+        copy_state(self.world, self.imagined, self.worlds)
+
+    def _to_rows(self, grid: Array) -> Array:
+        """An array that broadcasts to (n, K, P, x) as one row per simulation."""
+        width = grid.shape[-1]
+        whole = np.broadcast_to(grid, (*self.shape, width))
+        return whole.reshape(-1, width)
+
+    def _to_grid(self, rows: Array) -> Array:
+        """One row per simulation as (n, K, P, ...)."""
+        return rows.reshape(*self.shape, *rows.shape[1:])
+
+
+def copy_state(source: VecWorld, target: VecWorld, worlds: NDArray[np.int64]) -> None:
+    """Put the target's worlds into the state of the source's ``worlds``, one for each."""
+    from_batch = cast(MujocoEngine, source.engine).batch
+    to_batch = cast(MujocoEngine, target.engine).batch
+    to_batch.state[:] = from_batch.state[worlds]
+    target.gate.reset(source.gate.setpoint.q[worlds])
+
+
+def goes_on(step: Step) -> Mask:
+    """Worlds that have neither ended nor broken down, (n,)."""
+    broken = step.verdict & Verdict.DIVERGED
+    return np.asarray(~step.terminated & (broken == 0))
+
+
+def drive(
+    family: Family, search: Search, task: Task, steps: int, *, knows: bool, seed: int = 0
+) -> tuple[Array, Array]:
+    """Plan an episode of n tasks.
+
+    Args:
+        family: with a body that MuJoCo simulates.
+        search: how plans are searched for.
+        task: n tasks.
+        steps: decisions of the episode, at most.
+        knows: whether plans are made for the true tasks.
+        seed: of the starts, the planner's noise and the hypotheses.
+
+    Returns:
+        Return and success, (n,) each, of the last instant.
+    """
+    world = VecWorld(family, n=len(task), seed=seed)
+    obs = world.reset(task)
+    true = task.columns(*family.task_names)[:, None]
+    imagination = Imagination(world, 1 if knows else search.hypotheses, search.plans)
+    icem = Icem(search.icem, len(family.action.spec), make_generator(seed, CPU), CPU)
+    plan = icem.initial_plan(len(task))
+    rng = np.random.default_rng(seed)
+    iterations = search.cold_iterations
+    total = np.zeros(len(task))
+    alive = np.ones(len(task), dtype=bool)
+    success = np.zeros(len(task), dtype=bool)
+    for first in range(0, steps, search.hold):
+        hypotheses = true if knows else draw_hypotheses(family, rng, search.hypotheses, true)
+
+        def score(plans: Tensor) -> Tensor:
+            held = plans.numpy().repeat(search.hold, 2)
+            returns = imagination.returns(obs, hypotheses, held)
+            return torch.from_numpy(returns)
+
+        plan = icem.search(plan, score, iterations)
+        for _ in range(min(search.hold, steps - first)):
+            step = world.step(plan.action.numpy())
+            total += np.where(alive, step.reward, 0.0)
+            success = np.where(alive, step.success, False)
+            alive &= goes_on(step)
+            obs = step.obs
+        plan = shift_plan(plan)
+        iterations = search.iterations
+    return total, success
+
+
+def draw_hypotheses(family: Family, rng: np.random.Generator, count: int, true: Array) -> Array:
+    """Training tasks (n, K, p), the same ones for every task; what is observed is the task's own.
+
+    Args:
+        family: draws them.
+        rng: source of randomness.
+        count: K.
+        true: (n, 1, p) parameters of the true tasks.
+    """
+    drawn = family.sample(rng, count).values
+    names = np.array(family.task_names)
+    is_observed = np.char.startswith(names, "marker.")
+    return np.where(is_observed, true, drawn)
+
+
+def interval(values: Array) -> str:
+    """Mean of n values with Student's 95 % interval."""
+    mean = values.mean()
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    half = student.ppf(0.975, len(values) - 1) * error
+    return f"{mean:.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+
+
+def main() -> None:
+    """Print returns and success of both controllers, and the difference of their returns."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--families", nargs="+", choices=SEARCHES, default=list(SEARCHES))
+    parser.add_argument("--tasks", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=60, help="decisions of an episode")
+    parser.add_argument("--split", choices=SPLITS, default="heldout")
+    options = parser.parse_args()
+    if options.tasks < 2:
+        parser.error("an interval needs 2 tasks")
+    torch.set_num_threads(1)
+    names = ("family", "blind", "oracle", "oracle - blind", "success, blind", "oracle", "CPU s")
+    table = Table(*names, title="returns with 95 % intervals")
+    for name in options.families:
+        began = time.process_time()
+        family = make_family(name)
+        task = family.sample(np.random.default_rng(0), options.tasks, options.split)
+        blind, blind_success = drive(family, SEARCHES[name], task, options.steps, knows=False)
+        oracle, oracle_success = drive(family, SEARCHES[name], task, options.steps, knows=True)
+        returns = [interval(values) for values in (blind, oracle, oracle - blind)]
+        success = [f"{100 * rows.mean():.0f} %" for rows in (blind_success, oracle_success)]
+        seconds = time.process_time() - began
+        table.add_row(name, *returns, *success, f"{seconds:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
