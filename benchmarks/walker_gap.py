@@ -86,7 +86,7 @@ SEARCHES = {
     "ant_fwd_back": replace(ANT, hypotheses=2),
     "ant_goal": ANT,
     "ant_cripple": replace(ANT, hypotheses=3),
-    "humanoid_dir": Search(hold=3, actions=10, plans=32, hypotheses=16, init_std=0.3),  # 0.45 s
+    "humanoid_dir": Search(hold=3, actions=10, plans=24, hypotheses=16, init_std=0.3),  # 0.45 s
     "quadruped_vel": Search(hold=4, actions=8, plans=24, hypotheses=4),  # 0.64 s
     "go1_vel": Search(hold=2, actions=12, plans=24, hypotheses=4, init_std=0.3),  # 0.48 s
 }
