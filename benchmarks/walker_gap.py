@@ -71,7 +71,7 @@ class Search:
         )
 
 
-# Found by a few trials each: the cheapest searches that make the oracle's bodies run.
+# Small searches with which each body moves well if its task is known.
 PLANAR = Search(hold=2, actions=8, plans=16, hypotheses=6)  # 0.8 s ahead
 ANT = Search(hold=2, actions=8, plans=24, hypotheses=16)  # 0.8 s
 HOPPING = Search(hold=3, actions=12, plans=24, hypotheses=4)  # 0.58 s
@@ -92,7 +92,7 @@ SEARCHES = {
 }
 
 
-class Imagination:
+class PlanSimulator:
     """Simulates plans from the states that a world is in."""
 
     def __init__(self, world: VecWorld, hypotheses: int, plans: int) -> None:
@@ -105,7 +105,7 @@ class Imagination:
         simulated = 1 if self.family.hidden_reward else hypotheses
         self.shape = (world.n, simulated, plans)
         self.worlds = np.repeat(np.arange(world.n), simulated * plans)
-        self.imagined = VecWorld(self.family, n=len(self.worlds))
+        self.simulations = VecWorld(self.family, n=len(self.worlds))
 
     def returns(self, obs: Array, hypotheses: Array, plans: Array) -> Array:
         """Mean returns (n, P) over the hypotheses.
@@ -122,7 +122,7 @@ class Imagination:
         total = np.zeros((1, 1, 1))
         for k in range(plans.shape[2]):
             action = plans[:, None, :, k]
-            step = self.imagined.step(self._to_rows(action))
+            step = self.simulations.step(self._to_rows(action))
             after = self._to_grid(step.obs)
             applied = self._to_grid(step.applied)
             reward = self.family.reward(before, applied, after, tasks)  # (n, K, P)
@@ -136,8 +136,8 @@ class Imagination:
         physics = hypotheses[:, : self.shape[1], None]
         rows = self._to_rows(physics)
         task = Task(self.family.task_names, rows, np.arange(len(rows)))
-        self.imagined.reset(task)
-        copy_state(self.world, self.imagined, self.worlds)
+        self.simulations.reset(task)
+        copy_state(self.world, self.simulations, self.worlds)
 
     def _to_rows(self, grid: Array) -> Array:
         """An array that broadcasts to (n, K, P, x) as one row per simulation."""
@@ -183,7 +183,7 @@ class Planner:
         self.knows = knows
         self.search = search
         self.rng = np.random.default_rng(seed)
-        self.imagination = Imagination(world, self.count, search.plans)
+        self.simulator = PlanSimulator(world, self.count, search.plans)
         generator = make_generator(seed, CPU)
         self.icem = Icem(search.icem, len(self.family.action.spec), generator, CPU)
         self.plan = self.icem.initial_plan(len(task))
@@ -208,7 +208,7 @@ class Planner:
     def _score(self, obs: Array, hypotheses: Array, plans: Tensor) -> Tensor:
         """Mean returns (n, P) of plans (n, P, H, a)."""
         held = plans.repeat_interleave(self.search.hold, 2)
-        returns = self.imagination.returns(obs, hypotheses, held.double().numpy())
+        returns = self.simulator.returns(obs, hypotheses, held.double().numpy())
         return torch.from_numpy(returns)
 
 

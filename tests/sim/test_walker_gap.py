@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.walker_gap import Imagination, Planner, Search, drive, goes_on
+from benchmarks.walker_gap import Planner, PlanSimulator, Search, drive, goes_on
 from robots.signals import Array
 from robots.world import Task
 from sim.families import make_family
@@ -38,7 +38,7 @@ def test_a_plan_returns_what_is_forecast_under_the_true_task(name: str) -> None:
     """Bit by bit: the whole state of the world is copied."""
     world, task, obs = world_under_way(name)
     plans = random_plans(world, STEPS)
-    forecast = Imagination(world, 1, PLANS).returns(obs, task.values[:, None], plans)
+    forecast = PlanSimulator(world, 1, PLANS).returns(obs, task.values[:, None], plans)
     alive = np.ones(N, dtype=bool)
     total = np.zeros(N)
     for action in plans[:, 1].swapaxes(0, 1):
@@ -56,8 +56,8 @@ def test_the_value_of_a_plan_is_the_mean_over_hypotheses(name: str) -> None:
     plans = random_plans(world, STEPS)
     drawn = world.family.sample(np.random.default_rng(3), 3).values
     hypotheses = np.stack([drawn, drawn[::-1] * 1.1])  # (N, 3, p)
-    together = Imagination(world, 3, PLANS).returns(obs, hypotheses, plans)
-    one_by_one = Imagination(world, 1, PLANS)
+    together = PlanSimulator(world, 3, PLANS).returns(obs, hypotheses, plans)
+    one_by_one = PlanSimulator(world, 1, PLANS)
     alone = [one_by_one.returns(obs, hypotheses[:, k : k + 1], plans) for k in range(3)]
     assert together == pytest.approx(np.mean(alone, 0))
     assert np.ptp(alone, axis=0).min() > 0
