@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from hw_interface.drivers.bounded import realtime_threads
+from hw_interface.warn import warn
 from robots.errors import BadArgumentError
 from robots.signals import Condition, JointState
 
@@ -76,6 +77,7 @@ class GripperThread:
         self._period = period
         self._wanted: float | None = None  # m, the newest command; None: nothing is sent
         self._failure = ""  # why the thread has ended; empty while it runs
+        self._told = ""  # the newest problem that the user was told
         self._closing = threading.Event()
         self._recent: deque[tuple[float, float]] = deque()  # stamps s and widths m, oldest first
         self._speed = 0.0
@@ -99,30 +101,18 @@ class GripperThread:
     @property
     def problem(self) -> str:
         """What is wrong with the gripper or with its link; empty: nothing."""
-        return self._lost or self._describe(self._reading.fault)
+        if self._failure:
+            return f"{self._name} is lost: {self._failure}"
+        silent = time.monotonic() - self._stamp
+        if silent > PATIENCE:
+            return f"{self._name} is lost: no answer for {silent:.1f} s"
+        fault = self._reading.fault
+        return f"{self._name} reports a fault: {fault}" if fault else ""
 
     @property
-    def _lost(self) -> str:
-        """Why the gripper no longer answers; empty while it does."""
-        if self._failure:
-            return self._describe(self._failure)
-        silent = time.monotonic() - self._stamp
-        return self._describe(f"no answer for {silent:.1f} s") if silent > PATIENCE else ""
-
-    def _describe(self, problem: str) -> str:
-        return f"{self._name}: {problem}" if problem else ""
-
-    def check(self) -> None:
-        """Raise what is wrong, if anything is.
-
-        Raises:
-            OSError: the gripper no longer answers, or not as it should.
-            RuntimeError: it reports a fault.
-        """
-        if self._lost:
-            raise OSError(self._lost)
-        if self.problem:
-            raise RuntimeError(self.problem)
+    def is_lost(self) -> bool:
+        """Whether the gripper no longer answers, or not as it should."""
+        return bool(self._failure) or time.monotonic() - self._stamp > PATIENCE
 
     def command(self, width: float) -> None:
         """Make a width, m, the newest command; it is sent with the next exchange.
@@ -156,7 +146,16 @@ class GripperThread:
                 self._stamp = time.monotonic()
             except Exception as error:
                 self._failure = str(error) or type(error).__name__
+            self._tell()
+            if self._failure:
                 return
+
+    def _tell(self) -> None:
+        """Tell the user a new problem, once: the arm's own events have no words for it."""
+        problem = self.problem
+        if problem and problem != self._told:
+            warn(f"{problem}; it keeps its grip")
+        self._told = problem
 
     def _take(self, reading: GripperReading) -> GripperReading:
         """Check a reading, and update the speed.
