@@ -194,7 +194,7 @@ class GripperThread:
             state,
             q=np.append(state.q, reading.width / 2),
             dq=np.append(state.dq, self._speed / 2),
-            tau=np.append(state.tau, -2 * reading.force),
+            tau=np.append(state.tau, 0.0 - 2 * reading.force),  # no -0.0
             target=np.append(target, reading.target / 2),
             condition=Condition.ERROR if ready and self.problem else state.condition,
         )

@@ -31,7 +31,7 @@ OPENING_CONTACT = 1  # of OBJ
 CLOSING_CONTACT = 2
 FULL_SPEED = 255  # of SPE: the gate limits the speed of the setpoints
 FORCES = (20.0, 235.0)  # N of each finger, at FOR 0 and 255: the 2F-85's
-FORCE_STEP = 5  # of FOR, by which it must change before it is sent again; ours
+FORCE_STEP = 2  # of FOR, by which it must change before it is sent again: 1.7 N; ours
 # POS of the open and of the closed fingers. Ours, a usual pair: it differs by some counts from
 # gripper to gripper, and with other fingertips by many.
 CALIBRATION = (3.0, 230.0)
@@ -196,8 +196,9 @@ class Robotiq:
         """
         if not self._engaged:
             return
-        count = round(float(np.interp(width, self._widths, self._counts)))
-        self._keeps = self._keeps and count == self._target
+        count = self._to_count(width)
+        # a target beyond the calibration has the width of its end
+        self._keeps = self._keeps and count == self._to_count(self._to_width(self._target))
         if self._keeps:
             return
         measured = self._to_width(self._position)
@@ -208,6 +209,10 @@ class Robotiq:
         self._socket.set(FOR=force, POS=count)
         self._force = force
         self._target = count
+
+    def _to_count(self, width: float) -> int:
+        """The position at a width, m."""
+        return round(float(np.interp(width, self._widths, self._counts)))
 
     def _to_width(self, count: int) -> float:
         """The width, m, at a position; beyond the calibration that of its end."""

@@ -16,7 +16,7 @@ COUNTS = (230.0, 3.0)  # POS of the closed and of the open fingers
 FORCES = (20.0, 235.0)  # N of each finger, at FOR 0 and 255
 SPEEDS = (0.01, 0.075)  # m/s of each finger, at SPE 0 and 255
 STANDS = 0.002  # m/s, below which a finger stands
-PRESSES = 0.9  # share of the force from which fingers that stand are in contact
+AHEAD = 5e-4  # m, by which the reference is ahead of fingers that are in contact
 STROKE_PATIENCE = 2.0  # s, for one stroke of the activation
 RESET, ACTIVATING, ACTIVE = 0, 1, 3  # of STA
 MOVING, OPENING_CONTACT, CLOSING_CONTACT, ARRIVED = 0, 1, 2, 3  # of OBJ
@@ -41,9 +41,10 @@ class RobotiqGripper:
         self.gripper = gripper
         self.goals = 0  # positions that were requested
         self.outside = 0  # of these, those that are no position
-        self.fault = 0  # FLT, for tests
+        self.activations = 0  # how often it was activated
+        self.fault = 0  # FLT
         self.refuses_activation = False  # fault for tests
-        self.cannot_activate = False  # fault for tests: it never becomes active
+        self.stays_inactive = False  # fault for tests: an activation does not end
         self._positions = np.array([gripper.closed, gripper.opened])  # m, at ``COUNTS``
         self._values = dict.fromkeys(WRITABLE, 0)
         self._values["ACT"] = int(activated)
@@ -102,6 +103,7 @@ class RobotiqGripper:
         if value and self.refuses_activation:
             self.fault = ACTIVATION_FAILED
         elif value:
+            self.activations += 1
             self.status = ACTIVATING
             self._stroke_time = 0.0
             closed, opened = self._positions
@@ -129,14 +131,14 @@ class RobotiqGripper:
 
     def _contact(self) -> int:
         """OBJ."""
-        position, velocity, force = self._measured
+        position, velocity, _ = self._measured
         goal = self._goal
         if goal is None or self._count(position) == self._count(goal):
             return ARRIVED
-        presses = abs(force) > PRESSES * self._force
-        if abs(velocity) > STANDS or not presses:
+        ahead = self._reference - position
+        if abs(velocity) > STANDS or abs(ahead) < AHEAD:
             return MOVING
-        return CLOSING_CONTACT if goal < position else OPENING_CONTACT
+        return CLOSING_CONTACT if ahead < 0 else OPENING_CONTACT
 
     def advance(self, dt: float, measured: tuple[float, float, float]) -> float:
         """Let ``dt`` s pass; returns the target, m, of the fingers' simulated spring.
@@ -156,7 +158,7 @@ class RobotiqGripper:
         return stiff_target(self.gripper, self._reference, position, self._force)
 
     def _advance_activation(self, dt: float) -> None:
-        if not self._strokes or self.cannot_activate:
+        if not self._strokes or self.stays_inactive:
             return
         self._stroke_time += dt
         arrived = self._reference == self._strokes[0]
