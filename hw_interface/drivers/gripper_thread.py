@@ -22,7 +22,7 @@ from robots.signals import Condition, JointState
 PERIOD = 0.02  # s between two exchanges with the gripper; ours
 PATIENCE = 1.0  # s without a new reading, after which the gripper counts as lost; ours
 SPEED_WINDOW = 0.1  # s over which a speed is measured: widths are coarse, see ``speed``; ours
-CLOSE_PATIENCE = 1.0  # s for an exchange to end when the connection is closed
+CLOSE_PATIENCE = 3.0  # s for the present exchange to end; longer than any of ours takes
 
 
 @dataclass(frozen=True)
