@@ -36,7 +36,7 @@ class Hand:
     driver: Driver
     outside: Callable[[], int]  # how many goals outside the limits have arrived
     force: float = FORCE  # N, of each finger, with which it grasps
-    lag: int = 0  # ticks by which the fingers follow their commands later
+    lag: float = 0.0  # s more, for the fingers to follow
 
     def __post_init__(self) -> None:
         arm = self.driver.arm
@@ -57,11 +57,10 @@ class Hand:
 
     def move(self, width: float, seconds: float) -> None:
         """Move the fingers to a position, m, through the gate."""
-        for _ in range(round(seconds / self.driver.capabilities.dt)):
+        for _ in range(round((seconds + self.lag) / self.driver.capabilities.dt)):
             velocities = np.zeros(len(self.driver.arm.joints))
             velocities[-1] = 15 * (width - self.gate.setpoint.q[0, -1])
             self.request(velocities)
-        self.wait(self.lag)
 
     def wait(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -132,7 +131,7 @@ def ur_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
         def outside() -> int:
             return remote.do(emulated_ur.count_outside)
 
-        yield Hand(driver, outside, STRONG, lag=50)
+        yield Hand(driver, outside, STRONG, lag=0.4)
         driver.disconnect()
 
 
