@@ -154,7 +154,7 @@ class GripperThread:
         """Tell the user a new problem, once: the arm's own events have no words for it."""
         problem = self.problem
         if problem and problem != self._told:
-            warn(f"{problem}; it keeps its grip")
+            warn(problem)
         self._told = problem
 
     def _take(self, reading: GripperReading) -> GripperReading:

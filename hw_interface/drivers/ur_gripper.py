@@ -11,7 +11,7 @@ from robots.signals import JointState
 class UrGripper:
     """A Robotiq gripper behind the URCap; nothing but ``connect`` and ``enable`` blocks for long.
 
-    Whatever happens, its fingers keep the last width that they were sent.
+    Whatever happens, it is left at the last width that it was sent.
     """
 
     def __init__(self, gripper: Gripper, counts: Sequence[float], may_activate: bool) -> None:
@@ -76,9 +76,11 @@ class UrGripper:
             self.connect(self._address)
         assert self._device is not None, "it is connected"
         self.thread.close()
-        self._device.engage(self._may_activate)
-        self._may_activate = False
-        self._thread = self._start(self._device)
+        try:
+            self._device.engage(self._may_activate)
+            self._may_activate = False
+        finally:
+            self._thread = self._start(self._device)
 
     def extend(self, state: JointState) -> JointState:
         """A reading of the arm with that of the fingers, see ``GripperThread``."""

@@ -8,7 +8,10 @@ from robots.errors import BadArgumentError
 
 @dataclass(frozen=True)
 class UrOptions:
-    """Address of the controller, and settings of ``servoj``; defaults as in the maker's drivers."""
+    """Address of the controller, and settings of ``servoj`` and of a gripper.
+
+    The defaults of ``servoj`` are those of the maker's drivers.
+    """
 
     port: str = ""  # its address
     lookahead: float = 0.03  # s, lookahead time of servoj, 0.03 to 0.2: about the lag

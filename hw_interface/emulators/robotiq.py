@@ -55,7 +55,8 @@ class RobotiqGripper:
         self._values["ACT"] = int(activated)
         self._strokes: list[float] = []  # m, goals of the activation that are still to come
         self._stroke_time = 0.0  # s, since the present one began
-        self._measured = (position, 0.0, 0.0)  # m, m/s, N of the motor
+        self._position = position  # m
+        self._velocity = 0.0  # m/s
         self._reference = position  # m, moves to the goal at the speed of SPE
         self.status = ACTIVE if activated else RESET  # STA
         self._values["POS"] = self._count(position)
@@ -77,9 +78,8 @@ class RobotiqGripper:
         return "?"
 
     def _get(self, name: str) -> int | str:
-        position, _, _ = self._measured
         shown = {
-            "POS": self._count(position),
+            "POS": self._count(self._position),
             "PRE": self._values["POS"],
             "STA": self.status,
             "OBJ": self._contact(),
@@ -136,24 +136,24 @@ class RobotiqGripper:
 
     def _contact(self) -> int:
         """OBJ."""
-        position, velocity, _ = self._measured
         goal = self._goal
-        if goal is None or self._count(position) == self._count(goal):
+        if goal is None or self._count(self._position) == self._count(goal):
             return ARRIVED
-        ahead = self._reference - position
-        if abs(velocity) > STANDS or abs(ahead) < AHEAD:
+        ahead = self._reference - self._position
+        if abs(self._velocity) > STANDS or abs(ahead) < AHEAD:
             return MOVING
         return CLOSING_CONTACT if ahead < 0 else OPENING_CONTACT
 
-    def advance(self, dt: float, measured: tuple[float, float, float]) -> float:
+    def advance(self, dt: float, position: float, velocity: float) -> float:
         """Let ``dt`` s pass; returns the target, m, of the fingers' simulated spring.
 
         Args:
             dt: s.
-            measured: position m, velocity m/s and force N of the motor.
+            position: m, of the fingers.
+            velocity: m/s.
         """
-        self._measured = measured
-        position, _, _ = measured
+        self._position = position
+        self._velocity = velocity
         goal = self._goal
         if goal is not None:
             speed = float(np.interp(self._values["SPE"], (0, HIGHEST), SPEEDS))

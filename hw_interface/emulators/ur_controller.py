@@ -63,7 +63,7 @@ class UrController:
         self.gripper: RobotiqGripper | None = None
         self.state = self._read()  # positions, velocities and torques, without a gripper's
         if arm.gripper is not None:
-            position, _, _ = self._fingers
+            position, _ = self._fingers
             self.gripper = RobotiqGripper(arm.gripper, position)
         self.targets = JointTargets(arm, self.state[0])
         self._program: ControlProgram | None = None
@@ -76,7 +76,7 @@ class UrController:
 
     def _read(self) -> tuple[Array, Array, Array]:
         q, dq, tau = self.physics.read()
-        self._fingers = (float(q[-1]), float(dq[-1]), float(tau[-1]))
+        self._fingers = (float(q[-1]), float(dq[-1]))  # of an arm with a gripper
         return q[:JOINTS], dq[:JOINTS], tau[:JOINTS]
 
     @property
@@ -213,7 +213,7 @@ class UrController:
             self.targets.hold(q)
         motor_targets = self.targets.motor_targets
         if self.gripper is not None:
-            fingers = self.gripper.advance(dt, self._fingers)
+            fingers = self.gripper.advance(dt, *self._fingers)
             motor_targets = np.append(motor_targets, fingers)
         self.physics.write(motor_targets)
         self.physics.advance(dt)
