@@ -161,6 +161,7 @@ def test_no_fault_of_the_arm_or_the_gripper_opens_the_gripper(
             assert rig.holds, name
             assert fault.words in capfd.readouterr().err, name
             rig.bus.do(fault.mend)
+            rig.ticks(20)  # until it is measured
             rig.controller.clear()
             rig.move(rig.controller.gate.setpoint.q[0])
             assert rig.holds, name
