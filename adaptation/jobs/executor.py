@@ -5,11 +5,11 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from multiprocessing.connection import Connection, wait
@@ -18,14 +18,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from adaptation.jobs.processes import single_threaded
+from adaptation.jobs.workers import Build, ProcessWorker, Worker
 from robots.errors import BadArgumentError
 
-# Libraries that would otherwise start a thread per core in every process.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
 EXIT_WAIT = 10.0  # s that a process may take to end once it has answered
 
 R = TypeVar("R")  # result type of a job
+A = TypeVar("A")  # what a worker answers
 Answer = tuple[Any, str | None]  # the result, or the error
 
 
@@ -41,6 +42,8 @@ class Job(Generic[R]):
     # The folder that the function reads and writes, one of the arguments: where it runs on another
     # machine, it gets a copy of the folder, which comes back when the job has ended.
     folder: Path | None = None
+    # A temporary folder, which the job deletes if the process that has started it is killed.
+    place: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,14 @@ class Executor(Protocol[R]):
 
         Ends when no job is left, or after so many seconds.
         """
+        ...
+
+    def start_worker(self, build: Build[A], *arguments: object) -> Worker[A]:
+        """Start a process that builds a function and calls it; this does not wait for it."""
+        ...
+
+    def share(self, value: object) -> object:
+        """What to send to several workers in the place of a large value, which they receive."""
         ...
 
     def close(self) -> None:
@@ -140,6 +151,15 @@ class ProcessExecutor(Generic[R]):
             if monotonic() >= deadline:
                 return
 
+    def start_worker(self, build: Build[A], *arguments: object) -> Worker[A]:
+        """Start a process on this machine; its physics get an equal share of the cores."""
+        cores = len(os.sched_getaffinity(0))
+        return ProcessWorker(build, arguments, threads=max(1, cores // self._workers))
+
+    def share(self, value: object) -> object:
+        """The value itself: every process gets a copy."""
+        return value
+
     def close(self) -> None:
         """Kill the running jobs and drop the queued ones."""
         self._waiting.clear()
@@ -152,28 +172,10 @@ def _start(job: Job[R]) -> _Running[R]:
     context = multiprocessing.get_context("spawn")
     answers, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(writer, job), name=job.name)
-    with _single_threaded():
+    with single_threaded():
         process.start()
     writer.close()
     return _Running(job, process, answers, monotonic())
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Limit processes that are started in this context to one thread each.
-
-    The variables are read when a library is imported, so the new process must find them set.
-    """
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _wait_for_any(running: list[_Running[R]], seconds: float) -> None:
@@ -218,7 +220,7 @@ def _kill(running: _Running[Any]) -> None:
 def _work(writer: Connection, job: Job[Any]) -> None:
     """The new process: call the function and send its result or its error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(job.place,), daemon=True).start()
     if job.output is not None:
         _redirect_output(job.output)
     try:
@@ -229,11 +231,13 @@ def _work(writer: Connection, job: Job[Any]) -> None:
         writer.send((result, None))
 
 
-def _exit_with_parent() -> None:
+def _exit_with_parent(place: Path | None) -> None:
     """End this process when its parent is gone: nobody waits for the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        if place is not None:
+            shutil.rmtree(place, ignore_errors=True)
         os._exit(1)
 
 
