@@ -60,7 +60,8 @@ def check_config(config: RunConfig) -> RunConfig:
     method_config = checkpoint.method_config(config.method, family, preset, settings)
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
         _check_overlap(config.method, method_config)
-        _check_collectors(config, method_config)
+        _check_worlds(config.collectors, method_config)
+    _check_reseeds(config)
     engine_for(family.scene, config.engine)
     TASK_SAMPLERS[config.task_sampler](family)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
@@ -75,19 +76,21 @@ def _check_overlap(method: str, config: MethodConfig) -> None:
         )
 
 
-def _check_collectors(config: RunConfig, method_config: MethodConfig) -> None:
-    """Refuse more collectors than worlds, and a method whose copies would draw the same numbers."""
-    if config.collectors == 1:
-        return
+def _check_worlds(collectors: int, config: MethodConfig) -> None:
+    """Refuse more collectors than an iteration has worlds."""
+    worlds = config.schedule.meta_batch
+    if collectors > worlds:
+        raise BadArgumentError(
+            f"{collectors} collectors cannot share the {worlds} worlds of an iteration: give "
+            "fewer, or a larger schedule.meta_batch"
+        )
+
+
+def _check_reseeds(config: RunConfig) -> None:
+    """Refuse several collectors for a method whose copies would all draw the same numbers."""
     kind = checkpoint.method_class(config.method)
-    if not issubclass(kind, LearnsFromReplay | SavedState):
+    if config.collectors > 1 and not issubclass(kind, LearnsFromReplay | SavedState):
         raise BadArgumentError(
             f"{config.method} cannot restart its random numbers, so that several collectors would "
-            "draw the same ones: derive it from SavedState, or train it with 1 collector"
-        )
-    worlds = method_config.schedule.meta_batch
-    if config.collectors > worlds:
-        raise BadArgumentError(
-            f"{config.collectors} collectors cannot share the {worlds} worlds of an iteration: "
-            "give fewer, or a larger schedule.meta_batch"
+            "draw the same ones: derive it from SavedState, or train it with one collector"
         )
