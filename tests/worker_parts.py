@@ -17,7 +17,8 @@ class Here:
         started: the arguments of every worker.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_remote: bool = False) -> None:
+        self.is_remote = is_remote
         self.losses = 0
         self.started: list[tuple[Any, ...]] = []
 
@@ -55,6 +56,7 @@ class KillsOnce:
         self._mark = mark
         self._call = call
         self.share = executor.share
+        self.is_remote = executor.is_remote
 
     def start_worker(self, build: Build[Any], *arguments: Any) -> Any:
         return self._executor.start_worker(build_dying, self._mark, self._call, build, *arguments)

@@ -36,6 +36,8 @@ RANDOM_ACTIONS = 3  # of random trials on several shards
 FIRST_OVERLAPPING = 2  # the first two iterations are collected in order
 RESEEDED = (LearnsFromReplay, SavedState)  # methods of which copies draw their own random numbers
 Packed = tuple[bytes, bytes]  # a method's state as ``archive.pack`` gives it
+# iteration, packed state of the method, tasks -> packed trials
+CollectPacked = Callable[[int, Packed, Sequence[Task]], Packed]
 Order = tuple[int, Packed, list[Task]]  # the iteration to collect, with what, and in which tasks
 
 
@@ -246,12 +248,8 @@ def build_shard(
     config: Configurable,
     worlds: int | None = None,
     shard: tuple[int, ...] = (),
-) -> Callable[[int, Packed, Sequence[Task]], Packed]:
-    """The function of a worker that collects; see ``LocalCollector``.
-
-    Returns:
-        Takes the iteration, the packed weights and the tasks; returns packed trials.
-    """
+) -> CollectPacked:
+    """The function of a worker that collects; see ``LocalCollector``."""
     collector = LocalCollector(run, role, config, worlds, shard)
 
     def collect_packed(iteration: int, packed: Packed, tasks: Sequence[Task]) -> Packed:

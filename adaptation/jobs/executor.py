@@ -5,7 +5,6 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 import traceback
@@ -42,8 +41,6 @@ class Job(Generic[R]):
     # The folder that the function reads and writes, one of the arguments: where it runs on another
     # machine, it gets a copy of the folder, which comes back when the job has ended.
     folder: Path | None = None
-    # A temporary folder, which the job deletes if the process that has started it is killed.
-    place: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,9 @@ class Outcome(Generic[R]):
 
 
 class Executor(Protocol[R]):
-    """Runs jobs side by side."""
+    """Runs jobs side by side, and starts workers."""
+
+    is_remote: bool  # whether they may run on other machines, perhaps with other code
 
     def submit(self, job: Job[R]) -> None:
         """Queue a job; jobs begin in the order in which they were submitted."""
@@ -96,6 +95,8 @@ class ProcessExecutor(Generic[R]):
 
     A job that crashes, hangs beyond its time limit or is killed is an outcome like any other.
     """
+
+    is_remote = False
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         """Run jobs on this machine.
@@ -220,7 +221,7 @@ def _kill(running: _Running[Any]) -> None:
 def _work(writer: Connection, job: Job[Any]) -> None:
     """The new process: call the function and send its result or its error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits for us
-    threading.Thread(target=_exit_with_parent, args=(job.place,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     if job.output is not None:
         _redirect_output(job.output)
     try:
@@ -231,13 +232,11 @@ def _work(writer: Connection, job: Job[Any]) -> None:
         writer.send((result, None))
 
 
-def _exit_with_parent(place: Path | None) -> None:
+def _exit_with_parent() -> None:
     """End this process when its parent is gone: nobody waits for the result."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
         os._exit(1)
 
 

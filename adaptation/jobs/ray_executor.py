@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from adaptation.jobs.executor import Job, Outcome, ProcessExecutor
+from adaptation.jobs.locked_folder import locked_folder
 from adaptation.jobs.packed_folder import pack_folder, replace_folder, unpack_folder
 from adaptation.jobs.ray_access import check_ray, ray_environment
 from adaptation.jobs.ray_cluster import (
@@ -65,6 +65,8 @@ class RayExecutor(Generic[R]):
         sent_bytes: of folders that went to tasks.
         received_bytes: of folders that came back.
     """
+
+    is_remote = True
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         """Start a cluster on this machine's loopback, or join one.
@@ -226,8 +228,8 @@ def compute(search_path: list[str], jobs: list[Reference], packed: bytes | None)
     """
     extend_search_path(search_path)
     job: Job[Any] = import_module("ray").get(jobs[0])
-    with TemporaryDirectory(prefix="pliant-") as place:
-        here = _moved(job, packed, Path(place))
+    with locked_folder() as place:
+        here = _moved(job, packed, place)
         with ProcessExecutor[Any](1) as executor:
             executor.submit(here)
             (outcome,) = executor.completed()
@@ -240,7 +242,7 @@ def compute(search_path: list[str], jobs: list[Reference], packed: bytes | None)
 
 def _moved(job: Job[Any], packed: bytes | None, place: Path) -> Job[Any]:
     """The job with a folder and an output of this machine in the place of its own."""
-    moved = replace(job, place=place)
+    moved = job
     if job.output is not None:
         moved = replace(moved, output=place / PRINTED)
     if job.folder is not None and packed is not None:

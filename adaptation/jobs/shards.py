@@ -9,10 +9,12 @@ It is not that of another number of shards, which draws other random numbers.
 
 import sys
 from itertools import pairwise
+from platform import node
 from typing import Any
 
-from adaptation.jobs.collection import Packed, build_shard, unpack_trials
+from adaptation.jobs.collection import CollectPacked, Packed, build_shard, unpack_trials
 from adaptation.jobs.executor import Executor
+from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.workers import LostWorkerError, Worker
 from adaptation.random_policy import concat_trials
 from adaptation.runs.run import Run
@@ -41,10 +43,11 @@ class ShardedCollector:
         """
         self._executor = executor
         count = run.config.collectors
+        digest = fingerprint(run.config).digest if executor.is_remote else None
         bounds = [number * worlds // count for number in range(count + 1)]
         self._shards = []
         for number, (start, stop) in enumerate(pairwise(bounds)):
-            arguments = (run, role, config, stop - start, (number,))
+            arguments = (digest, run, role, config, stop - start, (number,))
             self._shards.append(_Shard(executor, arguments, slice(start, stop), number))
 
     def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
@@ -83,7 +86,7 @@ class _Shard:
         self._worker = self._start()
 
     def _start(self) -> Worker[Packed]:
-        return self._executor.start_worker(build_shard, *self._arguments)
+        return self._executor.start_worker(build_checked, *self._arguments)
 
     def begin(self, iteration: int, shared: object, tasks: list[Task]) -> None:
         """Begin to collect an iteration; ``shared`` are its weights."""
@@ -113,3 +116,23 @@ class _Shard:
     def close(self) -> None:
         """End the worker."""
         self._worker.close()
+
+
+def build_checked(digest: str | None, run: Run, *arguments: Any) -> CollectPacked:
+    """The function of a shard's worker; see ``build_shard``.
+
+    Args:
+        digest: of the training's fingerprint on the machine that learns; None: it is this one.
+        run: what is trained.
+        arguments: further ones of ``build_shard``.
+
+    Raises:
+        PliantError: this machine has other code or versions, so that it would give other bits.
+    """
+    if digest is not None:
+        own = fingerprint(run.config).digest
+        if own != digest:
+            raise PliantError(
+                f"{node()} has other code or versions: the training is {own} there, not {digest}"
+            )
+    return build_shard(run, *arguments)

@@ -12,7 +12,7 @@ from test_trainer import SMALL, ignore, run_of, same, state
 from worker_parts import Here, KillsOnce
 
 from adaptation.cli import main
-from adaptation.jobs import collection
+from adaptation.jobs import collection, fingerprint, shards
 from adaptation.jobs.collection import LocalCollector, pack_acting_state
 from adaptation.jobs.executors import EXECUTORS
 from adaptation.jobs.shards import MOST_LOSSES, ShardedCollector
@@ -77,15 +77,15 @@ class Shards:
 @pytest.mark.usefixtures("_tiny_world")
 def test_shards_are_joined_in_the_order_of_the_worlds(tmp_path: Path) -> None:
     """The random trials of the first iteration come first, as where one process collects."""
-    shards = Shards(sharded_run(tmp_path / "run", collectors=3))
-    sizes = [arguments[3] for arguments in shards.executor.started]
+    sharded = Shards(sharded_run(tmp_path / "run", collectors=3))
+    sizes = [arguments[4] for arguments in sharded.executor.started]
     assert sizes == [1, 2, 2]
-    here = LocalCollector(shards.run, "method", shards.config)
+    here = LocalCollector(sharded.run, "method", sharded.config)
     for iteration, worlds in ((0, 2 * WORLDS), (1, WORLDS)):
-        tasks = shards.tasks(iteration)
-        here.begin(iteration, pack_acting_state(shards.method), tasks)
+        tasks = sharded.tasks(iteration)
+        here.begin(iteration, pack_acting_state(sharded.method), tasks)
         expected = here.finish()
-        trial = shards.collect(iteration, tasks)
+        trial = sharded.collect(iteration, tasks)
         assert len(trial.task) == worlds
         assert torch.equal(trial.task, expected.task)
         assert torch.equal(trial.task_ids, expected.task_ids)
@@ -96,20 +96,20 @@ def test_shards_are_joined_in_the_order_of_the_worlds(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("_tiny_world")
 def test_shards_draw_numbers_of_their_own(tmp_path: Path) -> None:
     """In the same tasks, with the same weights, no two worlds begin and act alike."""
-    shards = Shards(sharded_run(tmp_path / "run", collectors=WORLDS))
-    trial = shards.collect(0, [task.take([0] * WORLDS) for task in shards.tasks(0)])
+    sharded = Shards(sharded_run(tmp_path / "run", collectors=WORLDS))
+    trial = sharded.collect(0, [task.take([0] * WORLDS) for task in sharded.tasks(0)])
     starts = trial.ticks.obs[0, 0]
     actions = trial.ticks.action[0, 0]
     assert len(actions.unique(dim=0)) == 2 * WORLDS
     assert len(starts.unique(dim=0)) == 2 * WORLDS
-    again = shards.collect(1, shards.tasks(1)[:1])
+    again = sharded.collect(1, sharded.tasks(1)[:1])
     assert not torch.equal(again.ticks.action[0, 0], actions[WORLDS:])
 
 
 @pytest.mark.usefixtures("_tiny_world")
 def test_noise_of_episodes_is_joined_too(tmp_path: Path) -> None:
-    shards = Shards(sharded_run(tmp_path / "run"))
-    trial = shards.collect(1, shards.tasks(1))
+    sharded = Shards(sharded_run(tmp_path / "run"))
+    trial = sharded.collect(1, sharded.tasks(1))
     first, second = (
         TrialBatch(**{**vars(trial), "noise": torch.full((2, WORLDS, 3), value)})
         for value in (1.0, 2.0)
@@ -158,6 +158,19 @@ def test_a_lost_collector_is_replaced_and_collects_the_same(
     assert len(executor.started) == 2 + MOST_LOSSES - 1
     message = "pliant: collector 0 is started again: its process was taken away"
     assert capsys.readouterr().err.splitlines() == [message] * (MOST_LOSSES - 1)
+
+
+def test_a_machine_with_other_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = point_run(tmp_path / "run")
+    executor: Any = Here(is_remote=True)
+    config: Any = checkpoint.method_config("blind", run.family, "cpu", run.config.settings)
+    ShardedCollector(run, "method", config, 3, executor).close()
+    monkeypatch.setattr(fingerprint, "VERSIONS", ("numpy",))
+    digest, *others = executor.started[0]
+    with pytest.raises(PliantError, match=f"has other code or versions: .* not {digest}"):
+        shards.build_checked(digest, *others)
 
 
 def point_run(path: Path) -> Run:
