@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-PREFIX = "pliant-"
-LOCK = "lock"  # file that the process which uses the folder holds a lock on, until it ends
+PREFIX = "pliant-job-"
+LOCK = "process.lock"  # file that the process which uses the folder holds a lock on, until it ends
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def test_what_a_killed_process_has_left_is_deleted_by_the_next_one(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", ":".join(sys.path))
     monkeypatch.setattr(tempfile, "tempdir", None)  # as it was read from the environment before
-    other = tmp_path / "pliant-of-something-else"
+    other = tmp_path / "pliant-job-of-something-else"
     other.mkdir()
     with locked_folder() as used:
         killed = subprocess.run([sys.executable, "-c", PROGRAM], check=False)

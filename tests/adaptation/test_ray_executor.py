@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import executor_jobs
@@ -118,24 +117,14 @@ def listening_hosts(processes: set[int]) -> set[str]:
 def test_a_cluster_that_asks_for_its_token_is_joined_and_a_job_is_not_lost_for_ever(
     cluster: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As one that kills the process it was sent to, each time anew; the others go on."""
-    before = temporary_folders()
+    """As one that takes its machine along, each time anew; the others go on."""
     with RayExecutor[int](address=cluster.address) as executor:
         executor.submit(Job("deadly", executor_jobs.kill_parent, ()))
         executor.submit(Job("square", executor_jobs.square, (3,)))
         outcomes = {outcome.job.name: outcome for outcome in executor.completed(PATIENCE)}
-        assert outcomes["square"].result == 9
-        assert (outcomes["deadly"].error or "").startswith(f"lost {MOST_LOSSES} times: ")
-        assert capsys.readouterr().err.count("sent again: deadly") == MOST_LOSSES - 1
-        assert temporary_folders() - before, "killed processes leave theirs"
-        executor.submit(Job("square", executor_jobs.square, (3,)))
-        assert [outcome.result for outcome in executor.completed(PATIENCE)] == [9]
-    assert temporary_folders() <= before, "and the next job deletes it"
-
-
-def temporary_folders() -> set[Path]:
-    """Where jobs that were sent run."""
-    return set(Path(gettempdir()).glob("pliant-*"))
+    assert outcomes["square"].result == 9
+    assert (outcomes["deadly"].error or "").startswith(f"lost {MOST_LOSSES} times: ")
+    assert capsys.readouterr().err.count("sent again: deadly") == MOST_LOSSES - 1
 
 
 def test_a_worker_that_gets_no_core_is_not_waited_for_for_ever(
