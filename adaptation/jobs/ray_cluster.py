@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, Generic, TypeVar, cast
 
 from adaptation.jobs.ray_access import LOOPBACK_HOSTS, TOKEN, ray_environment
-from adaptation.jobs.workers import Build, Function, LostWorkerError, build_function
+from adaptation.jobs.workers import Build, Function, LostWorkerError, build_function, error_from
 from robots.errors import PliantError, RefusedError
 
 CORE_SECONDS = 300.0  # that a cluster may be without a core, s
@@ -126,7 +126,7 @@ class RayWorker(Generic[A]):
             result: object = self._ray.get(reference)
             return result
         except errors.RayTaskError as error:  # of the function itself
-            raise PliantError(str(error)) from error
+            raise error_from(str(error)) from error
         except errors.RayError as error:  # the machine, or the actor's process, is gone
             raise LostWorkerError(f"its machine or process is gone: {error}") from error
 

@@ -6,6 +6,7 @@ take seconds, and is then asked for many calls.
 
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -40,7 +41,7 @@ class Worker(Protocol[B]):
 
         Raises:
             LostWorkerError: the process is gone.
-            PliantError: the function, or building it, raised an error; the message has it.
+            PliantError: the function, or building it, raised an error; its traceback is printed.
         """
         ...
 
@@ -103,7 +104,7 @@ class ProcessWorker(Generic[A]):
             raise LostWorkerError(f"its process ended with exit status {status}") from gone
         result, error = answer
         if error is not None:
-            raise PliantError(error)
+            raise error_from(error)
         return result
 
     def close(self) -> None:
@@ -133,6 +134,13 @@ def _attempt(function: Function[Any], *arguments: object) -> Answer:
         return function(*arguments), None
     except Exception:
         return None, traceback.format_exc()
+
+
+def error_from(trace: str) -> PliantError:
+    """The error of a worker, in one line; its traceback is printed, as where it was raised."""
+    print(trace, file=sys.stderr)
+    *_, last = trace.strip().splitlines()
+    return PliantError(f"a worker failed: {last}")
 
 
 def build_function(
