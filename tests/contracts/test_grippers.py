@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import emulated
 import emulated_feetech
 import emulated_franka
+import emulated_ur
 import numpy as np
 import pytest
 
@@ -27,6 +28,7 @@ from sim.twin import Twin, TwinOptions
 OBJECT = 0.015  # m, half the width of what is between the fingers
 FORCE = 8.0  # N, of each finger
 FRANKA_FORCE = 30.0  # N, the gentlest that a Franka Hand has
+STRONG = 25.0  # N: a 2F-85 presses with 20 N at least
 
 
 @dataclass
@@ -35,9 +37,9 @@ class Hand:
 
     driver: Driver
     outside: Callable[[], int]  # how many goals outside the limits have arrived
-    force: float = FORCE  # N, of each finger in a grasp
+    force: float = FORCE  # N, of each finger, with which it grasps
+    lag: float = 0.0  # s more, for the fingers to follow
     accuracy: float = 5e-4  # m, with which a finger goes where it is told
-    settling: int = 0  # ticks that a hand with commands of its own takes to arrive
 
     def __post_init__(self) -> None:
         arm = self.driver.arm
@@ -58,11 +60,10 @@ class Hand:
 
     def move(self, width: float, seconds: float) -> None:
         """Move the fingers to a position, m, through the gate."""
-        for _ in range(round(seconds / self.driver.capabilities.dt)):
+        for _ in range(round((seconds + self.lag) / self.driver.capabilities.dt)):
             velocities = np.zeros(len(self.driver.arm.joints))
             velocities[-1] = 15 * (width - self.gate.setpoint.q[0, -1])
             self.request(velocities)
-        self.wait(self.settling)
 
     def wait(self, ticks: int) -> None:
         for _ in range(ticks):
@@ -133,7 +134,23 @@ def franka_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
         def outside() -> int:
             return remote.do(emulated_franka.count_outside)
 
-        yield Hand(driver, outside, FRANKA_FORCE, accuracy=1e-3, settling=250)
+        yield Hand(driver, outside, FRANKA_FORCE, lag=1.0, accuracy=1e-3)
+        driver.disconnect()
+
+
+def ur_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
+    pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
+    with emulated_ur.patient_driver(), emulated_ur.emulated_ur5e_2f85() as remote:
+        if held:
+            emulated_ur.RemotePlant(remote).put_between(OBJECT)
+        kind = DRIVERS["ur"]
+        driver: Driver = kind(emulated_ur.UR5E_2F85, None, kind.Options(remote.address))
+        driver.connect()
+
+        def outside() -> int:
+            return remote.do(emulated_ur.count_outside)
+
+        yield Hand(driver, outside, STRONG, lag=0.4)
         driver.disconnect()
 
 
@@ -149,6 +166,7 @@ HANDS: dict[str, tuple[str, Callable[[ArmSpec, bool], Iterator[Hand]]]] = {
     "feetech": ("so101_gripper", feetech_hand),
     "franka": ("fr3_hand", franka_hand),
     "twin": ("viperx_gripper", twin_hand),
+    "ur": ("ur5e_2f85", ur_hand),
 }
 
 
@@ -178,7 +196,7 @@ def test_the_fingers_go_where_they_are_told_within_every_limit(hand: Hand) -> No
     gripper = hand.gripper
     hand.move(gripper.opened + 0.02, 0.2)
     assert hand.state.q[-1] == pytest.approx(gripper.opened, abs=hand.accuracy)
-    hand.move(gripper.closed - 0.02, 1.5)
+    hand.move(gripper.closed - 0.02, 0.9)
     assert hand.state.q[-1] == pytest.approx(gripper.closed, abs=hand.accuracy)
     assert not hand.holds, "closed fingers hold nothing"
     middle = (gripper.closed + gripper.opened) / 2
