@@ -40,6 +40,8 @@ class Hand:
     force: float = FORCE  # N, of each finger, with which it grasps
     lag: float = 0.0  # s more, for the fingers to follow
     accuracy: float = 5e-4  # m, with which a finger goes where it is told
+    # share by which a speed may be measured too high, where the clock is this busy computer's
+    speed_error: float = 0.1
 
     def __post_init__(self) -> None:
         arm = self.driver.arm
@@ -134,7 +136,7 @@ def franka_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
         def outside() -> int:
             return remote.do(emulated_franka.count_outside)
 
-        yield Hand(driver, outside, FRANKA_FORCE, lag=1.0, accuracy=1e-3)
+        yield Hand(driver, outside, FRANKA_FORCE, lag=1.0, accuracy=1e-3, speed_error=0.5)
         driver.disconnect()
 
 
@@ -202,7 +204,7 @@ def test_the_fingers_go_where_they_are_told_within_every_limit(hand: Hand) -> No
     middle = (gripper.closed + gripper.opened) / 2
     hand.move(middle, 0.7)
     assert hand.state.q[-1] == pytest.approx(middle, abs=hand.accuracy)
-    assert hand.fastest < 1.1 * gripper.speed
+    assert hand.fastest < (1 + hand.speed_error) * gripper.speed
     assert hand.strongest <= gripper.force
     assert hand.outside() == 0
 
