@@ -31,7 +31,11 @@ FLAGS_AND_REWARD = 6  # columns of a stored transition that are not observations
 
 
 class MethodConfig(ABC):
-    """Base of the methods' configs."""
+    """Base of the methods' configs.
+
+    The default of a setting that is added to a method must be what the method did before: older
+    checkpoints are loaded with it.
+    """
 
     @property
     @abstractmethod
