@@ -13,7 +13,7 @@ from robots.catalog import ARMS
 from robots.counting import counted
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.motion import ARRIVED_TOLERANCE
+from robots.motion import ARRIVED_TOLERANCE, describe_outside
 from robots.signals import Array
 
 POSES = ("home", "rest")  # that every arm has
@@ -45,9 +45,7 @@ def parse_pose(arm: ArmSpec, text: str) -> Array:
     limits = arm.limits
     inside = (q >= limits.q_low) & (q <= limits.q_high)  # False for NaN
     if not inside.all():
-        joint = int(np.argmin(inside))
-        allowed = f"allowed are {limits.q_low[joint]:.4g} to {limits.q_high[joint]:.4g}"
-        raise BadArgumentError(f"--to: {arm.joints[joint]} is {q[joint]:.4g} rad, {allowed}")
+        raise BadArgumentError(f"--to: {describe_outside(arm, q, inside)}")
     return q
 
 

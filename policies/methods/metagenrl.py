@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
+    check_adapts_between_episodes,
     derive_buffer_tasks,
     derive_discount,
     derive_schedule,
@@ -64,7 +65,6 @@ from policies.rl import clipped_gaussian, ppo
 from policies.rl.replay import LearnsFromReplay, Replay, split_episodes
 from policies.rl.sac import polyak_update, q_values
 from policies.rl.td3 import td3_target
-from robots.errors import BadArgumentError
 
 BATCH_TICKS = 4096  # of a batch's trials together; the authors' code has 2000
 CRITIC_BATCH = 512  # transitions in a batch of the critics, as of soft actor-critic
@@ -97,12 +97,7 @@ class MetaGenRlConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         """BadArgumentError if no episode follows a step."""
-        episodes = self.schedule.episodes_per_trial
-        if episodes < 2:
-            raise BadArgumentError(
-                "MetaGenRL adapts between the episodes of a trial:"
-                f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
-            )
+        check_adapts_between_episodes("MetaGenRL", self.schedule)
 
     @property
     def optimizer_steps(self) -> int:
