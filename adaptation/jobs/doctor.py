@@ -22,8 +22,7 @@ import numpy as np
 
 from adaptation.jobs.arm_options import check_options, check_port
 from adaptation.jobs.calibration_age import check_calibration
-from adaptation.jobs.checked import Checked
-from adaptation.runs.records import DoctorResult, Finding
+from adaptation.jobs.checked import Checked, DoctorResult, Finding
 from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS

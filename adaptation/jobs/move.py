@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.park import open_arm
-from adaptation.runs.records import MoveResult
 from hw_interface.arm_moves import MovePlan
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -17,6 +17,15 @@ from robots.motion import ARRIVED_TOLERANCE, describe_outside
 from robots.signals import Array
 
 POSES = ("home", "rest")  # that every arm has
+
+
+class MoveResult(msgspec.Struct, frozen=True):
+    """Where a move has left an arm."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    moved: bool  # False: it was not confirmed, and the arm stands where it stood
+    seconds: float  # that the plan takes
 
 
 def parse_pose(arm: ArmSpec, text: str) -> Array:
