@@ -182,11 +182,9 @@ class CollectionSchedule:
 class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
-    Built as ``Method(problem, config, seed, device)``; a method that learns from a replay takes
-    ``replay: Replay | None = None`` as a last argument, and builds one from its config by default.
-    All tensors are made on ``device``. All randomness comes from generators seeded with ``seed``;
-    all state, generators included, passes through ``state_dict``, so that a run resumes bit for
-    bit.
+    Built as ``Method(problem, config, seed, device)``. All tensors are made on ``device``. All
+    randomness comes from generators seeded with ``seed``; all state, generators included, passes
+    through ``state_dict``, so that a run resumes bit for bit.
     """
 
     problem: Problem

@@ -22,7 +22,7 @@ from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
@@ -109,7 +109,6 @@ def build(
     seed: int,
     config: Configurable | None = None,
     device: torch.device = CPU,
-    replay: Replay | None = None,
 ) -> Method[Any]:
     """Build a method that has learned nothing yet.
 
@@ -119,12 +118,10 @@ def build(
         seed: of its weights and of its random stream.
         config: its config; None: the one for this family without any change.
         device: of its tensors.
-        replay: for a method that learns from one; None: it builds its own.
     """
     if config is None:
         config = method_config(name, family, DEFAULT_PRESET, {})
-    own_replay = () if replay is None else (replay,)
-    method: Method[Any] = METHODS[name](problem_of(family), config, seed, device, *own_replay)
+    method: Method[Any] = METHODS[name](problem_of(family), config, seed, device)
     return method
 
 

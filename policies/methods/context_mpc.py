@@ -77,14 +77,13 @@ class BeliefMpc(SavedState, LearnsFromReplay, MpcMethod[MpcBelief[K]], Generic[M
         config: BeliefMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.model = self.make_model()
         self.ema_model = self.make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
@@ -211,9 +210,8 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         config: ContextMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
-        super().__init__(problem, config, seed, device, replay)
+        super().__init__(problem, config, seed, device)
         # The same offsets for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)

@@ -149,14 +149,13 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         config: MetaGenRlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.policy = BatchedPolicy((problem.obs_dim, *config.hidden, problem.action_dim))
         theta = self.policy.initial(config.exploration_std, self.generator)
         start = nn.ParameterDict({"theta": theta})

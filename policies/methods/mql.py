@@ -115,7 +115,6 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         config: MqlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         sac = config.sac
         self.problem = problem
@@ -123,7 +122,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.schedule = sac.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
         self.trained_encoder = self._make_encoder()
         self.encoder = self._make_encoder()
         self.encoder.requires_grad_(False)

@@ -123,14 +123,13 @@ class ParticleMpc(
         config: ParticleMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.hidden = HiddenParameters(problem, device)
         self.particle_prior = Prior(len(self.hidden), config.particles, self.generator)
         self.model = self._make_model()

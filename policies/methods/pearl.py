@@ -120,7 +120,6 @@ class Pearl(SavedState, LearnsFromReplay):
         config: PearlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         sac = config.sac
         self.problem = problem
@@ -128,7 +127,7 @@ class Pearl(SavedState, LearnsFromReplay):
         self.schedule = sac.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
 
         context_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
