@@ -1,4 +1,4 @@
-"""What a method is told of a family of tasks."""
+"""What a method may know of a family of tasks."""
 
 import numpy as np
 

@@ -181,7 +181,7 @@ def check_memory(checked: Checked) -> Finding:
 
 
 def check_loop(checked: Checked) -> Finding:
-    """How late the control loop is: for some seconds, in a process of its own as on an arm."""
+    """How late the control loop is, measured in a process of its own as on an arm."""
     dt = _tick(checked.driver)
     is_realtime, lateness = _measure(dt, checked.seconds)
     latest = float(lateness.max())

@@ -205,7 +205,7 @@ def _attention_needs(values: dict[str, Any], problem: Problem) -> Iterable[Need]
 def _schedule_needs(
     prefix: str, values: dict[str, Any], problem: Problem, numbers: int
 ) -> Iterable[Need]:
-    """What is collected; so many ``numbers`` of networks are kept for each of its ticks."""
+    """What is collected; ``numbers`` of the networks are kept for each of its ticks."""
 
     def setting(name: str) -> dict[str, int]:
         return {prefix + name: values[prefix + name]}

@@ -153,7 +153,7 @@ class Pearl(SavedState, LearnsFromReplay):
         self.exchange = make_exchange(config.replay, problem, config.latent_dim, self.generator)
 
     def make_encoder(self, columns: int) -> Encoder:
-        """The encoder of contexts with so many columns."""
+        """The encoder of contexts with this number of columns."""
         c = self.config
         rank = c.factor_rank
         return Encoder(columns, c.encoder_hidden, c.latent_dim, rank, self.generator)
