@@ -49,7 +49,6 @@ class MpcMethod(Replans[B]):
         plan_state = self.controller.begin_episode(len(belief.tick))
         return replace(belief, **vars(plan_state))
 
-    @torch.inference_mode()
     def _search(self, obs: Tensor, belief: B, start: Plan, iterations: int) -> Plan:
         imagine = self.model_under(belief)
         summary = self.summarize(belief)
