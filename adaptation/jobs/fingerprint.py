@@ -102,6 +102,8 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     # what was added later counts only where it is used, so that earlier fingerprints stay valid
     if config.task_sampler == DEFAULT:
         del training["task_sampler"]
+    if config.collectors == 1:
+        del training["collectors"]
     if not config.objects:
         del training["objects"]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
