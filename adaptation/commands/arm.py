@@ -32,9 +32,10 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
+    from adaptation.jobs.deploy import DeployResult
     from adaptation.jobs.trial_folder import TrialConfig
     from adaptation.live.client import LivePage
-    from adaptation.runs.records import DeployResult, TrialResult
+    from adaptation.runs.records import TrialResult
     from adaptation.runs.run import Run
     from robots.mesh_object import MeshObject
     from robots.world import Family

@@ -154,6 +154,6 @@ def test_a_joint_beyond_its_limit_is_named() -> None:
     arm = ARMS["viperx"]
     q = arm.home.copy()
     q[2] = 1.75
-    with pytest.raises(ArmError, match=r"joint elbow is at 1.75, allowed are -1.76 to 1.6"):
+    with pytest.raises(ArmError, match=r"joint elbow is at 1.75 rad, allowed are -1.76 to 1.6"):
         check_measured(arm, q)
     check_measured(arm, arm.home)
