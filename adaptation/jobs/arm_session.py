@@ -107,6 +107,7 @@ class ArmSession:
         self._tracker_options = tracker_options
         self._operator = operator
         self._park = park
+        self._latency = 0.0 if run is None else run.latency
         self._labels = labels or Labels()
         self._parked = False
         self._park_error: str | None = None
@@ -135,6 +136,7 @@ class ArmSession:
             placer=OperatorPlacer(self.family, ask, self._labels) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
+            latency=self._latency,
         )
         if operator is not None:
             operator.attach(self.world)

@@ -6,15 +6,16 @@ from adaptation.runs.records import finite
 from adaptation.runs.run import Run
 from robots.world import Task
 
+LATENCY = "latency"  # in the metadata: s that the policy expected
 WEIGHTS = "weights"  # in the metadata, ``weights.ROLE`` is the fingerprint of a role
 
 
 def notes_of(run: Run | None) -> dict[str, str]:
-    """The folder of a run and its weights, for the metadata of a recording."""
+    """A run's folder, weights and expected latency, for the metadata of a recording."""
     if run is None:
         return {}
     weights = {f"{WEIGHTS}.{role}": sha256 for role, sha256 in run.fingerprints().items()}
-    return {"run": str(run.path), **weights}
+    return {"run": str(run.path), LATENCY: str(run.latency), **weights}
 
 
 def trial_message(policy: str, task: Task, explore: list[bool], number: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from policies.logs import mean_logs
-from policies.method import Problem, Replans, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.models.predictor import TaskModel
@@ -30,7 +30,7 @@ from policies.nn.repeat import falling_share, minimize, set_learning_rates, step
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, PlansWithModel
 from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -58,7 +58,7 @@ class MpcBelief(PlanState, Generic[K]):
     task_belief: K
 
 
-class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
+class BeliefMpc(SavedState, LearnsFromReplay, PlansWithModel[MpcBelief[K]], ABC, Generic[M, K]):
     """MPC under a belief about the task, which is kept across the episodes of a trial."""
 
     privileged = False

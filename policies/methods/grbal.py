@@ -15,7 +15,7 @@ from torch import Tensor
 
 from policies.belief import where
 from policies.logs import mean_logs
-from policies.method import Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 from policies.models.windows import episode_windows
 from policies.nn.adam import Adam
@@ -24,7 +24,7 @@ from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, PlansWithModel
 from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
@@ -53,7 +53,7 @@ class GrbalBelief(PlanState):
     update: LowRankUpdate
 
 
-class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBelief]):
+class Grbal(SavedState, LearnsFromReplay, PlansWithModel[GrbalBelief], Scores[GrbalBelief]):
     """Each tick is one gradient step and one search; nothing is kept after an episode."""
 
     Config = GrbalConfig

@@ -27,7 +27,7 @@ from policies.config import (
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
-from policies.method import Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Scores, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
     InfersParameters,
@@ -45,7 +45,7 @@ from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import IcemConfig, Plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, PlansWithModel
 from policies.planning.terminal_value import make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
@@ -97,7 +97,7 @@ class ParticleMpcBelief(PlanState):
 
 
 class ParticleMpc(
-    SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
+    SavedState, PlansWithModel[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
 ):
     """Each tick updates the particles' weights, and searches for a plan from the last one.
 
@@ -223,11 +223,13 @@ class ParticleMpc(
         u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+            # a latency adds steps to the plan's: the noise begins again after its last step
+            step = torch.arange(actions.shape[2], device=self.device) % len(self.model_noise)
             return self.ema_model.rollout(
                 obs,
                 actions,
                 u,
-                self.model_noise,
+                self.model_noise[step],
             )
 
         summary = self._summary(belief)

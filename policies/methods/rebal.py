@@ -46,7 +46,7 @@ from policies.config import (
     derive_schedule,
 )
 from policies.logs import mean_logs
-from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.rebal_dynamics import RebalDynamics
 from policies.models.windows import episode_windows
 from policies.nn.adam import Adam
@@ -55,7 +55,7 @@ from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import IcemConfig, Plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, PlansWithModel
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
 from policies.rl.replay import LearnsFromReplay, Replay
 
@@ -111,7 +111,7 @@ class RebalBelief(PlanState):
         return LstmState(self.memories.hidden[:, -1], self.memories.cell[:, -1])
 
 
-class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
+class Rebal(SavedState, LearnsFromReplay, PlansWithModel[RebalBelief]):
     """Each tick moves the memories on and searches; nothing is kept after an episode."""
 
     Config = RebalConfig

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
     InfersParameters,
@@ -29,7 +29,7 @@ from policies.models.particles import (
 )
 from policies.nn.state import SavedState, make_generator
 from policies.planning.icem import IcemConfig, Plan
-from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc import MpcController, PlanState, PlansWithModel
 from policies.ranges import Count, Positive
 from robots.errors import BadArgumentError
 
@@ -79,7 +79,7 @@ class SysidMpcBelief(PlanState):
     particles: Particles
 
 
-class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
+class SysidMpc(SavedState, PlansWithModel[SysidMpcBelief], InfersParameters):
     """Each tick weights the particles by simulations, and searches for a plan from the last one.
 
     The posterior is kept across the episodes of a trial.
