@@ -48,11 +48,11 @@ def expected(run: Run) -> float:
 
 
 def test_policies_expect_the_latency_of_their_run_and_no_other_s(tmp_path: Path) -> None:
-    """A decision of ``reach`` lasts 0.1 s; a copy of the run shares its checkpoints."""
+    """A decision of ``point`` lasts 0.1 s; a copy of the run shares its checkpoints."""
     torch.set_num_threads(1)
     folder = tmp_path / "run"
     settings = SMALL
-    run = pliant.train("rebal", "reach", folder, iterations=1, settings=settings, references=False)
+    run = pliant.train("grbal", "point", folder, iterations=1, settings=settings, references=False)
     late = run.with_latency(0.15)
     assert expected(late) == pytest.approx(1.5)
     assert expected(run) == 0.0
