@@ -6,16 +6,23 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib import get_data_path
+from PIL import Image, ImageFont
 
+from adaptation.commands.listing import format_value
 from docs.site.build import build_site
 from docs.site.families import FOLDER, PICTURE_SIZE, family_page, intervals
+from docs.site.method_pictures import FOLDER as METHOD_PAGES
+from docs.site.method_pictures import Loss, Picture, draw_method, load_pictures
 from docs.site.pages import EVIDENCE, GUIDES, PACKAGES, documents, menu
 from docs.site.settings import settings_page
 from policies.fields import declared_fields
 from policies.methods import METHODS
+from policies.settings import default_values
 from sim.families import FAMILIES
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +31,15 @@ LARGEST_PICTURE = 60_000  # bytes
 LOADS = {"img": "src", "script": "src", "iframe": "src", "link": "href"}  # what a page loads
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+FONTS = Path(get_data_path(), "fonts", "ttf")
+SECTIONS = [
+    "How it works",
+    "Differences from the paper",
+    "When to choose it",
+    "Results",
+    "Settings",
+]
+SETTING = re.compile(r"^\| `([\w.]+)` \| (.*?) \|", re.MULTILINE)  # a row of a table of settings
 
 builds_the_site = pytest.mark.timeout(900)  # s: 15 s of one core, which others may be using too
 
@@ -73,13 +89,70 @@ def test_the_page_of_a_family_is_up_to_date(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_a_small_picture_of_something(family: str) -> None:
-    from PIL import Image
-
     path = FOLDER / f"{family}.jpg"
     assert path.stat().st_size <= LARGEST_PICTURE
     with Image.open(path) as picture:
         assert picture.size == PICTURE_SIZE
         assert np.asarray(picture).std() > 10
+
+
+def test_every_method_has_a_page_and_a_picture() -> None:
+    names = set(METHODS)
+    assert {path.stem for path in METHOD_PAGES.glob("*.md")} == names
+    assert {path.stem for path in METHOD_PAGES.glob("*.svg")} == names
+    overview = (METHOD_PAGES.parent / "methods.md").read_text(encoding="utf-8")
+    for name in names:
+        assert f"[`{name}`](methods/{name}.md)" in overview
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_of_a_method_has_its_sections_and_true_defaults(method: str) -> None:
+    page = (METHOD_PAGES / f"{method}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {method}\n")
+    introduction = page.split("\n## ")[0]
+    assert f"]({method}.svg)" in introduction
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == SECTIONS
+    settings = page.split("\n## Settings\n")[1]
+    assert f"`pliant settings {method} --family FAMILY`" in settings
+    defaults = default_values(METHODS[method].Config)
+    for name, default in SETTING.findall(settings):
+        assert default == format_value(defaults[name]), name
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_picture_of_a_method_is_up_to_date(method: str) -> None:
+    picture = (METHOD_PAGES / f"{method}.svg").read_text(encoding="utf-8")
+    drawn = draw_method(method, load_pictures()[method])
+    assert picture == drawn, "run `python -m docs.site.method_pictures`"
+
+
+@pytest.mark.parametrize(("trains", "arrows"), [((), 0), (("tick",), 1), (("tick", "policy"), 2)])
+def test_a_picture_colors_what_a_loss_trains(trains: tuple[str, ...], arrows: int) -> None:
+    loss = Loss("loss", "text", trains)
+    drawn = draw_method("toy", Picture("belief", "policy", "data", (loss,), tick="tick"))
+    assert drawn.count('class="trains"') == arrows
+    assert drawn.count('class="learned"') == arrows + 2  # the loss, and the legend
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_text_of_a_picture_stays_in_its_box(method: str) -> None:
+    """In a wide font, and measured by another program."""
+    box: dict[str, float] = {}
+    for element in ElementTree.parse(METHOD_PAGES / f"{method}.svg").iter():
+        if element.tag.endswith("rect") and element.get("x"):
+            box = {key: float(element.attrib[key]) for key in ("x", "y", "width", "height")}
+        if element.get("class") in ("title", "text"):
+            bold = "-Bold" if element.get("class") == "title" else ""
+            font = ImageFont.truetype(Path(FONTS, f"DejaVuSans{bold}.ttf"), 13)
+            right = float(element.attrib["x"]) + font.getlength(element.text or "")
+            assert right < box["x"] + box["width"], element.text
+            assert box["y"] + 13 < float(element.attrib["y"]) < box["y"] + box["height"] - 3
+
+
+@pytest.mark.parametrize("belief", ["word " * 100, "w" * 40])
+def test_a_text_that_does_not_fit_is_refused(belief: str) -> None:
+    with pytest.raises(ValueError, match=r"do not fit|is wider than"):
+        draw_method("toy", Picture(belief, "policy", "data", ()))
 
 
 def test_ranges_are_told_apart_from_single_values() -> None:
@@ -162,9 +235,10 @@ def test_the_site_loads_nothing_from_another_host(site: Path) -> None:
 def test_the_site_has_a_page_for_each_part(site: Path) -> None:
     pages = {page.relative_to(site).as_posix() for page in site.rglob("*.html")}
     guides = [uri.replace(".md", ".html") for uri in (*GUIDES.values(), *EVIDENCE.values())]
-    assert pages >= {"index.html", "families.html", *guides}
+    assert pages >= {"index.html", "families.html", "methods.html", *guides}
     assert pages >= {f"api/{name}.html" for name in PACKAGES}
     assert pages >= {f"families/{name}.html" for name in FAMILIES}
+    assert pages >= {f"methods/{name}.html" for name in METHODS}
     assert pages >= {f"settings/{name}.html" for name in METHODS}
 
 

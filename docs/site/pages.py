@@ -25,7 +25,6 @@ OUTSIDE = {
 }
 GUIDES = {
     "Training": "training.md",
-    "Methods": "methods.md",
     "Comparing, suites": "bench.md",
     "Recordings": "recordings.md",
     "Arms": "arms.md",
@@ -82,6 +81,7 @@ def menu() -> list[Any]:
     """The site's menu, as MkDocs takes it."""
     # With their titles: MkDocs would make "Cheetah vel" of cheetah_vel.
     families = [{name: f"families/{name}.md"} for name in FAMILIES]
+    methods = [{name: f"methods/{name}.md"} for name in METHODS]
     settings = [{name: f"settings/{name}.md"} for name in METHODS]
     api = [f"api/{name}.md" for name in PACKAGES]
     guides = [{title: uri} for title, uri in GUIDES.items()]
@@ -93,6 +93,7 @@ def menu() -> list[Any]:
         {"Start": "index.md"},
         {"Guides": guides},
         {"Families": ["families.md", measured, *families, suite, metaworld]},
+        {"Methods": ["methods.md", *methods]},
         {"Settings": ["settings/index.md", *settings]},
         {"Python": api},
         {"Evidence": evidence},

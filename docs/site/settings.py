@@ -53,7 +53,7 @@ def settings_page(method: str) -> str:
     return join_lines(
         f"# {method}",
         _summary(method),
-        f"[How it works, and how it differs from its paper](../methods.md). Presets: {labels}.",
+        f"[How it works, and when to choose it](../methods/{method}.md). Presets: {labels}.",
         EXPLANATION.format(method=method),
         table(HEADINGS, rows),
     )

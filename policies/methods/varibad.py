@@ -14,8 +14,8 @@ The evidence lower bound after t ticks, with the belief q_t, is
     ELBO_t = E[log p(trial | z), z ~ q_t] - KL(q_t ‖ q_(t-1)),    q_0 = N(0, I),
 
 and the loss is minus its mean over t = 0 ... L. What differs from the published code is listed in
-docs/methods.md. Axes: L ticks of a trial, n worlds, T ELBO terms, D decoded ticks, o observation,
-a action, h memory, l latent.
+docs/methods/varibad.md. Axes: L ticks of a trial, n worlds, T ELBO terms, D decoded ticks,
+o observation, a action, h memory, l latent.
 """
 
 from dataclasses import dataclass, replace
