@@ -80,10 +80,9 @@ class ArmSession:
             options: of the driver; a driver that draws random numbers gets ``seed`` besides.
             seed: of episode starts, and of the driver.
             record_to: folder that gets the next ``recording-N.mcap``; None: no recording.
-            tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
-                brings its own.
+            tracker: a name in ``TRACKERS``; None: none, or the own one of a simulated arm.
             tracker_options: of the tracker.
-            run: of the policies, for the recording.
+            run: of the policies; for the recording, and for the latency that they expect.
             operator: the person at the arm; None: nobody holds, stops or watches it.
             park: whether to move to the rest pose after a session without an error.
             labels: how the person at the arm calls the objects.
