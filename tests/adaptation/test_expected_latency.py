@@ -8,11 +8,11 @@ import pytest
 import torch
 
 import pliant
-from adaptation.jobs.recording_notes import notes_of
+from adaptation.jobs.recording_notes import expected_latency, notes_of
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
 from policies.planning.mpc import PlansWithModel
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, DamagedError
 
 # A method that plans, after hardly any training.
 SMALL = {
@@ -57,4 +57,10 @@ def test_policies_expect_the_latency_of_their_run_and_no_other_s(tmp_path: Path)
     assert expected(late) == pytest.approx(1.5)
     assert expected(run) == 0.0
     assert expected(pickle.loads(pickle.dumps(late))) == pytest.approx(1.5), "as a worker has it"
-    assert notes_of(late)["latency"] == "0.15", "the recording names it, for its replay"
+    assert expected_latency(notes_of(late)) == 0.15, "the recording names it, for its replay"
+
+
+def test_a_recording_without_a_latency_had_none_and_one_that_is_no_number_is_damage() -> None:
+    assert expected_latency({}) == 0.0
+    with pytest.raises(DamagedError, match="'soon'"):
+        expected_latency({"latency": "soon"})
