@@ -93,6 +93,9 @@ class ArmOptions(DriverOptions):
     """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
     """Set an option of the tracker."""
+    latency: float = 0.0
+    """The arm's delay from setpoint to motion, s, over which a method that plans predicts; see
+    `pliant calibrate latency`."""
     park: bool = False
     """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
     live: OptionalPort = None
@@ -147,7 +150,7 @@ class Deploy(ArmOptions):
         self.check()
         check_positive(seconds=self.seconds)
         check_seed(self.seed)
-        run = open_run(self.folder)
+        run = open_run(self.folder).with_latency(self.latency)
         from adaptation.jobs.deploy import deploy
         from adaptation.jobs.operator_console import OperatorConsole
 
@@ -216,7 +219,7 @@ class Trial(ArmOptions):
             from adaptation.jobs.object_labels import read_labels
 
             labels = read_labels(self.labels)
-        run = open_run(self.folder)
+        run = open_run(self.folder).with_latency(self.latency)
         own = read_tried_objects(run, None if is_count else Path(self.objects))
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
@@ -251,6 +254,7 @@ class Trial(ArmOptions):
             clock=self.clock or default_clock(self.driver),
             realtime_episodes=self.realtime_episodes,
             seed=self.seed,
+            latency=self.latency,
             options=self.driver_options,
             tracker=self.tracker,
             tracker_options=self.tracker_options,

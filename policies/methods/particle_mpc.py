@@ -196,7 +196,9 @@ class ParticleMpc(
         u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self.ema_model.rollout(obs, actions, u, self.model_noise)
+            # a latency adds steps to the plan's: the noise begins again after its last step
+            step = torch.arange(actions.shape[2], device=self.device) % len(self.model_noise)
+            return self.ema_model.rollout(obs, actions, u, self.model_noise[step])
 
         return imagine
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from policies.method import Replans, Transition
 from policies.planning.icem import Plan
+from policies.planning.latency import Latency
 from policies.planning.mpc import MpcController, PlanState
 from policies.planning.terminal_value import Imagine
 
@@ -48,6 +49,13 @@ class MpcMethod(Replans[B]):
         """Keep what is known of the task; start without a plan."""
         plan_state = self.controller.begin_episode(len(belief.tick))
         return replace(belief, **vars(plan_state))
+
+    def expect_latency(self, decisions: float) -> None:
+        """Plan for a latency of so many decisions, 0 or more, also a fraction of one.
+
+        It counts from the next ``prior`` on, and is no part of the method's state.
+        """
+        self.controller.latency = Latency(decisions)
 
     def _search(self, obs: Tensor, belief: B, start: Plan, iterations: int) -> Plan:
         imagine = self.model_under(belief)
