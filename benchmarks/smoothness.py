@@ -103,7 +103,6 @@ def draw(axes: Axes, motions: Mapping[str, Motion], name: str, limit: Array, tit
         axes.axhline(side * limit[joint], color=LIMIT, linewidth=0.8, label=label)
     axes.set_title(f"{title}: {name} of joint {joint + 1}, {UNITS[name]}", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=6, loc="lower right")
 
 
 def main() -> None:
@@ -118,6 +117,7 @@ def main() -> None:
     print(f"| arm | limit | {' | '.join(headings)} |")
     print("|---" * (2 + len(headings)) + "|")
 
+    outside: list[str] = []
     for name, driver in DRIVERS.items():
         arm = ARMS[name]
         family = Reach(arm)
@@ -133,6 +133,10 @@ def main() -> None:
                 q = track(family, arm, actions, rate)
                 by_rate[rate]["franky"] = analyze(arm, q, CYCLE)
 
+            for who, motion in by_rate[rate].items():
+                beyond = (motion.q < arm.limits.q_low) | (motion.q > arm.limits.q_high)
+                outside.append(f"{name}, {rate} Hz, {who}: {beyond.any(1).mean():.1%}")
+
         both: list[Mapping[str, Array]] = [limits, MAKERS[name]]
         for who in by_rate[RATES[0]]:
             report(f"{name}, {who}", {rate: by_rate[rate][who] for rate in RATES}, both)
@@ -142,7 +146,10 @@ def main() -> None:
                 title = f"{name}, {rate} Hz"
                 draw(next(panels), by_rate[rate], quantity, limit, title)
 
+    figure.axes[0].legend(fontsize=6, loc="lower right")
+    figure.supxlabel("time, s", fontsize=8)
     print("\nThe first setpoint after enable was each time the arm's own position.")
+    print(f"Outside the catalog's limits of position: {'; '.join(outside)} of the time.")
     if args.figure is not None:
         args.figure.write_text(to_svg_file(figure), encoding="utf-8")
 

@@ -10,6 +10,7 @@ import time
 from multiprocessing.connection import Connection
 
 import numpy as np
+from smooth_motion import STANDING
 
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -50,7 +51,8 @@ def emulate(pipe: Connection, name: str, q: Array) -> None:
         due = max(due + CYCLE, time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
         server.cycle()
-        positions.append(server.desired)
+        if server.udp_connected:
+            positions.append(server.desired)
     pipe.send(np.array(positions))
     server.reset_state()
     server.cleanup()
@@ -84,9 +86,8 @@ def track(family: Reach, arm: ArmSpec, actions: Array, rate: int) -> Array:
     robot.joint_acceleration_limit.set(arm.limits.ddq)
     robot.joint_jerk_limit.set(arm.limits.jerk)
     fastest = np.array(robot.joint_velocity_limit.get())  # (j,) rad/s, as the client rounds it
-    start = robot.state.time.to_sec()
     for number, action in enumerate(actions):
-        while robot.state.time.to_sec() < start + number / rate:
+        while robot.state.time.to_sec() < STANDING + number / rate:
             time.sleep(CYCLE / 4)
         q = np.array(robot.state.q_d)[None]
         setpoint = Setpoint(q, np.zeros_like(q), np.zeros_like(q))
