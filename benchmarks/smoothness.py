@@ -35,11 +35,11 @@ QUANTITIES = ("velocity", "acceleration", "jerk", "torque", "torque rate")
 
 # What the makers publish, largest magnitude for each joint.
 #
-# FR3: "Robot and interface specifications", "Limits for Franka Research 3", of the Franka Control
-# Interface's documentation; rate_limiting.h of libfranka has the same numbers. The velocity limit
-# shrinks near the ends of a joint; this is its largest value. To keep the torque's rate is
-# "recommended" to a client that sends positions or velocities, and necessary to one that sends
-# torques.
+# FR3: "Control Interface Specification and Robot Limits",
+# https://frankarobotics.github.io/docs/robot_specifications.html. The velocity limit shrinks near
+# the ends of a joint; this is its largest value. The limits of torque and of its rate are
+# "recommended" where positions or velocities are commanded: the controller then departs from the
+# motion it was told. The rate is necessary where torques are commanded.
 #
 # UR5e: user manual, and the article "Max. joint torques". Universal Robots publishes no limits of
 # acceleration, jerk and torque rate.
