@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from robots.errors import BadArgumentError
-from robots.rotations import rotation_about
+from robots.rotations import rotation_about, transform
 from robots.signals import Array
 
 ROOT_TAG = "robot"
@@ -120,15 +120,12 @@ def origin_transform(element: Element) -> Array:
 
     ``rpy`` are rotations about the fixed axes x, y and z, in this order.
     """
-    transform = np.eye(4)
     origin = element.find("origin")
     if origin is None:
-        return transform
+        return np.eye(4)
     xyz = origin.attrib.get("xyz", "0 0 0")
     rpy = origin.attrib.get("rpy", "0 0 0")
     rotation = np.eye(3)
     for axis, angle in zip(np.eye(3), parse_numbers(rpy, 3), strict=True):
         rotation = rotation_about(axis, angle) @ rotation
-    transform[:3, :3] = rotation
-    transform[:3, 3] = parse_numbers(xyz, 3)
-    return transform
+    return transform(rotation, parse_numbers(xyz, 3))
