@@ -32,14 +32,21 @@ class RandomPolicy:
 
 
 def concat_trials(trials: Sequence[TrialBatch]) -> TrialBatch:
-    """Join trials of the same lengths into one, their worlds side by side."""
+    """Join trials of the same lengths into one, their worlds side by side.
+
+    Noise is kept where all of them have some: random trials have none.
+    """
+    if len(trials) == 1:
+        return trials[0]
     ticks = {}
     for field in fields(Transition):
         columns = [getattr(trial.ticks, field.name) for trial in trials]
         ticks[field.name] = torch.cat(columns, 2)
+    noises = [trial.noise for trial in trials if trial.noise is not None]
     return TrialBatch(
         ticks=Transition(**ticks),
         task=torch.cat([trial.task for trial in trials], 0),
         task_ids=torch.cat([trial.task_ids for trial in trials], 0),
         success=torch.cat([trial.success for trial in trials], 1),
+        noise=torch.cat(noises, 1) if len(noises) == len(trials) else None,
     )

@@ -17,7 +17,7 @@ from peers import Row, arguments, compare, show, timed
 
 from adaptation.jobs.collection import LocalCollector, ProcessCollector
 from adaptation.jobs.training_tasks import TrainingTasks
-from adaptation.jobs.trial_source import OverlappingTrials
+from adaptation.jobs.trial_source import CopiedTrials
 from adaptation.runs import checkpoint
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
@@ -38,7 +38,7 @@ class Training:
         self.method = checkpoint.build(c.method, run.family, c.seed, config)
         self.collector = collector(run, ROLE, config)
         tasks = TrainingTasks(UniformTasks(run.family), self.method, c.seed)
-        self.trials = OverlappingTrials(self.collector, tasks, 0, None)
+        self.trials = CopiedTrials(self.collector, tasks, 0, None)
         self.iteration = 0
         if isinstance(self.collector, ProcessCollector):
             self.collector.start()

@@ -11,19 +11,27 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+import pytest
 from emulated import BlockablePlant
 
+from hw_interface.drivers import gripper_thread, robotiq_socket
 from hw_interface.emulators.ur import CYCLE, UrEmulator, UrEmulatorOptions
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
+from robots.signals import Array
+from sim.plant import Plant
 
 T = TypeVar("T")
 
 # As the catalog has it, but its watchdog waits for two seconds: on a busy machine the test may.
 UR5E: ArmSpec = replace(ARMS["ur5e"], limits=replace(ARMS["ur5e"].limits, deadline=2.0))
+UR5E_2F85: ArmSpec = replace(
+    ARMS["ur5e_2f85"], limits=replace(ARMS["ur5e_2f85"].limits, deadline=2.0)
+)
 NUMBERS = itertools.count()
 
 
@@ -66,10 +74,19 @@ class TestClock:
 
 def run_emulator(pipe: Connection, address: str) -> None:
     """The emulator's process."""
-    clock = TestClock(pipe)
     assert UR5E.reach_zone is not None
-    plant = BlockablePlant(UR5E, UR5E.reach_zone.ready, gravity=False)
-    emulator = UrEmulator(UR5E, plant, UrEmulatorOptions(address), clock)
+    serve(pipe, address, BlockablePlant(UR5E, UR5E.reach_zone.ready, gravity=False))
+
+
+def run_gripping_emulator(pipe: Connection, address: str) -> None:
+    """The same of an arm with a gripper, in the pose in which ``lift`` begins."""
+    assert UR5E_2F85.lift_zone is not None
+    serve(pipe, address, Plant(UR5E_2F85, UR5E_2F85.lift_zone.ready, gravity=False))
+
+
+def serve(pipe: Connection, address: str, plant: Plant) -> None:
+    clock = TestClock(pipe)
+    emulator = UrEmulator(plant.arm, plant, UrEmulatorOptions(address), clock)
     clock.emulator = emulator
     pipe.send("serving")
     emulator.serve()
@@ -119,19 +136,47 @@ def emulated_ur() -> Iterator[Remote]:
 
 
 @contextmanager
+def emulated_ur5e_2f85() -> Iterator[Remote]:
+    """The same with a gripper, which is open."""
+    with serving(run_gripping_emulator, count_outside) as remote:
+        yield remote
+
+
+class RemotePlant:
+    """The simulated arm of a controller, in the emulator's process."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    def read(self) -> tuple[Array, Array, Array]:
+        return self._remote.do(read_plant)
+
+    def put_between(self, half_width: float) -> None:
+        """Put an object of this half width, m, between the fingers."""
+        self._remote.do(partial(put_between, half_width))
+
+
+def read_plant(emulator: UrEmulator) -> tuple[Array, Array, Array]:
+    return emulator.controller.physics.read()
+
+
+def put_between(half_width: float, emulator: UrEmulator) -> None:
+    physics = emulator.controller.physics
+    assert isinstance(physics, Plant)
+    physics.put_between(half_width)
+
+
+@contextmanager
 def patient_driver(seconds: float = 5.0) -> Iterator[None]:
     """The driver waits this long for a measurement or a call: the machine may be busy."""
     from hw_interface.drivers import ur, ur_link  # needs an extra
 
-    measurement = ur.PATIENCE
-    call = ur_link.CALL_PATIENCE
-    ur.PATIENCE = seconds
-    ur_link.CALL_PATIENCE = seconds
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ur, "PATIENCE", seconds)
+        patch.setattr(ur_link, "CALL_PATIENCE", seconds)
+        patch.setattr(robotiq_socket, "ANSWER_PATIENCE", seconds)
+        patch.setattr(gripper_thread, "PATIENCE", 3 * seconds)
         yield
-    finally:
-        ur.PATIENCE = measurement
-        ur_link.CALL_PATIENCE = call
 
 
 def count_outside(emulator: UrEmulator) -> int:

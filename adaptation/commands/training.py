@@ -25,16 +25,16 @@ from adaptation.commands.arguments import (
     parse_seeds,
     read_own_objects,
 )
+from adaptation.commands.training_parts import REPLAY_SETTING, check_replay, report_training
+from adaptation.jobs.executors import EXECUTORS
 from policies.methods import METHODS
 from robots.catalog import ARMS
-from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 from sim.families import FAMILIES, file_name
 from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import TrainProgress
     from adaptation.runs.run import Run
 
 # The options that decide what a run is: fields of ``RunConfig`` of the same name.
@@ -51,11 +51,11 @@ RUN_OPTIONS = (
     "steps",
     "gradient_steps",
     "task_sampler",
+    "collectors",
     "preset",
     "references",
     "save_seconds",
 )
-REPLAY_SETTING = "replay.sampling"  # what --replay sets
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,14 @@ class Train:
     """Folder of your own objects (objects.toml and meshes) for slide, slide_plane and push."""
     engine: OptionalName = None
     """Physics engine to train in. Default: the first that supports the family's scene."""
+    collectors: int = 1
+    """Processes that collect the method's experience, each in its share of an iteration's tasks. A
+    training is the same bits for the same number of them."""
+    executor: str = "processes"
+    """Where several collectors run: processes, on this machine, or ray, the extra pliant[ray]: on
+    this machine's loopback, or with --address on a cluster."""
+    address: OptionalName = None
+    """HOST:PORT of a Ray cluster that this machine is part of; its token as in `pliant bench`."""
     references: Flag = True
     """Leave out the blind and oracle policies, the lower and upper reference for results."""
     evaluations: int = 10
@@ -142,9 +150,11 @@ class Train:
         from adaptation.reporting.live_log import follow
 
         before = run.last_progress("method")
-        with follow(run, self.log):
-            last = train(run)
-        return _report(run, before, last)
+        collectors = run.config.collectors
+        self._check_count(collectors)
+        with EXECUTORS[self.executor](collectors, self.address) as executor, follow(run, self.log):
+            last = train(run, executor=executor)
+        return report_training(run, before, last)
 
     def _train_seeds(self, seeds: list[int]) -> dict[str, object]:
         """Train a run for each seed; all of them are begun before the first one is trained."""
@@ -166,7 +176,7 @@ class Train:
             for run in runs:
                 followed.enter_context(follow(run, self.log))
             last = train_all(runs)
-        answers = list(map(_report, runs, before, last))
+        answers = list(map(report_training, runs, before, last))
         return {"runs": answers}
 
     def _open_or_create(self) -> "Run":
@@ -197,7 +207,22 @@ class Train:
             minutes=self.minutes,
             save_seconds=self.save_seconds,
         )
-        check_counts(evaluation_tasks=self.evaluation_tasks)
+        check_counts(evaluation_tasks=self.evaluation_tasks, collectors=self.collectors)
+        self._check_executor()
+
+    def _check_executor(self) -> None:
+        """Refuse a cluster that cannot be used, or that nothing would be sent to."""
+        check_name(EXECUTORS, self.executor)
+        EXECUTORS[self.executor].check(self.address)
+        if not self.resume:
+            self._check_count(self.collectors)
+        if self.seeds is not None and self.executor != "processes":
+            raise BadArgumentError("--seeds trains on this machine: leave out --executor")
+
+    def _check_count(self, collectors: int) -> None:
+        """Refuse to start a cluster for a single collector, which is the training process."""
+        if collectors == 1 and self.executor != "processes":
+            raise BadArgumentError(f"--executor {self.executor} needs --collectors 2 or more")
 
     @property
     def _folder(self) -> Path:
@@ -251,42 +276,3 @@ class Train:
             bounds = {name: getattr(self, name) for name in BOUNDS}
             return run.with_bounds(bounds)
         return run
-
-
-def check_replay(method: str) -> None:
-    """Refuse --replay for a method that has no such setting; BadArgumentError names those with it.
-
-    Args:
-        method: its name.
-    """
-    from adaptation.runs.checkpoint import method_class
-    from policies.fields import declared_fields
-
-    def takes_it(name: str) -> bool:
-        kind: Any = method_class(name)
-        return REPLAY_SETTING in declared_fields(kind.Config)
-
-    if takes_it(method):
-        return
-    able = [name for name in METHODS if takes_it(name)]
-    raise BadArgumentError(
-        f"{method} takes no --replay: it learns from whole trials or segments, or has no replay; "
-        f"those that take it: {', '.join(able)}"
-    )
-
-
-def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -> dict[str, object]:
-    """Print what became of a training, and return the last line of its log."""
-    import msgspec
-
-    if last == before:
-        print(
-            f"pliant: {run.path} was trained to its end before,"
-            f" {counted(last.iteration, 'iteration')}, and has nothing left to do;"
-            " a larger --iterations, --steps, --gradient-steps or "
-            "--minutes trains it further",
-            file=sys.stderr,
-        )
-    else:
-        print(f"trained {run.path}: {counted(last.iteration, 'iteration')}, {last.seconds:.1f} s")
-    return {"run": str(run.path), **msgspec.to_builtins(last)}

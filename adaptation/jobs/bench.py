@@ -180,7 +180,10 @@ class _Sitting:
         else:
             self.done += 1
             say(f"failed: {name}: {_last_line(outcome.error)}")
-            write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
+            try:
+                write_failure(plan.folder, CellFailure(plan.cell, outcome.error, ATTEMPTS))
+            except OSError as error:  # the disk is full: other cells may still come through
+                say(f"the failure is not kept: {error}")
 
 
 def say(text: str) -> None:

@@ -1,20 +1,19 @@
 """Collecting the experience of an iteration, here or in another process.
 
 With ``CollectionSchedule.overlap``, an iteration is collected while the method learns from the one
-before, by a copy with the weights from before that update. Its random numbers depend only on the
-run's seed and the iteration, so results are the same in any process. The caller draws the tasks.
+before, by a copy with the weights from before that update. Random numbers depend only on the run's
+seed, the iteration and, where ``shards`` divides the worlds, on the shard, so results are the same
+in any process. The caller draws the tasks.
 """
 
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from adaptation.jobs.processes import start_process
 from adaptation.jobs.training_tasks import draw_tasks
+from adaptation.jobs.workers import LostWorkerError, ProcessWorker
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import Policy, rollout
 from adaptation.runs import archive, checkpoint
@@ -22,6 +21,7 @@ from adaptation.runs.journal import acting_state
 from adaptation.runs.run import Run
 from adaptation.teacher import Teacher
 from policies.method import CollectsOtherwise, Method, Taught, Transition, TrialBatch
+from policies.nn.state import SavedState
 from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
@@ -29,9 +29,15 @@ from robots.world import Task
 from sim.task_samplers.uniform import UniformTasks
 from sim.vec_world import VecWorld
 
-ACTING = 2  # third number of the seeds that copies of a method act with
+# third number of seeds, after the run's seed and the iteration; a shard's number is the fourth
+WORLDS = 1  # of starts and disturbances
+ACTING = 2  # that copies of a method act with
+RANDOM_ACTIONS = 3  # of random trials on several shards
 FIRST_OVERLAPPING = 2  # the first two iterations are collected in order
+RESEEDED = (LearnsFromReplay, SavedState)  # methods of which copies draw their own random numbers
 Packed = tuple[bytes, bytes]  # a method's state as ``archive.pack`` gives it
+# iteration, packed state of the method, tasks -> packed trials
+CollectPacked = Callable[[int, Packed, Sequence[Task]], Packed]
 Order = tuple[int, Packed, list[Task]]  # the iteration to collect, with what, and in which tasks
 
 
@@ -58,16 +64,46 @@ def collect(
     """
     if tasks is None:
         tasks = draw_tasks(UniformTasks(world.family), method, seed, iteration, world.n)
+    return concat_trials(collect_each(world, method, seed, iteration, tasks))
+
+
+def collect_each(
+    world: VecWorld,
+    method: Method[Any],
+    seed: int,
+    iteration: int,
+    tasks: Sequence[Task],
+    shard: tuple[int, ...] = (),
+) -> list[TrialBatch]:
+    """The random trials of an iteration, if it has some, and then its trial.
+
+    Args:
+        world: to act in.
+        method: acts.
+        seed: of the run.
+        iteration: counts from 0.
+        tasks: of the trial, and of each random trial.
+        shard: the number of the shard, where the iteration's worlds are divided into several.
+    """
     task, *random_tasks = tasks
-    world.rng = np.random.default_rng([seed, iteration, 1])
+    world.rng = np.random.default_rng([seed, iteration, WORLDS, *shard])
     episodes = method.schedule.episodes_per_trial
     trial = rollout(world, collecting_policy(method), task, episodes)
     if not random_tasks:
-        return trial
-    generator = torch.Generator().manual_seed(seed)
+        return [trial]
+
+    random_seed = seed
+    if shard:
+        random_seed = _draw_seed(seed, iteration, RANDOM_ACTIONS, *shard)
+    generator = torch.Generator().manual_seed(random_seed)
     random_policy = RandomPolicy(method.problem.action_dim, generator)
     random_trials = [rollout(world, random_policy, task, episodes) for task in random_tasks]
-    return concat_trials([*random_trials, trial])
+    return [*random_trials, trial]
+
+
+def _draw_seed(*key: int) -> int:
+    """A seed for torch, drawn from several numbers."""
+    return int(np.random.SeedSequence(key).generate_state(1)[0])
 
 
 def collecting_policy(method: Method[Any]) -> Policy[Any]:
@@ -93,10 +129,27 @@ def build_copy(run: Run, role: str, config: Configurable) -> Method[Any]:
 class LocalCollector:
     """Collects in this process, with a copy of the method."""
 
-    def __init__(self, run: Run, role: str, config: Configurable) -> None:
+    def __init__(
+        self,
+        run: Run,
+        role: str,
+        config: Configurable,
+        worlds: int | None = None,
+        shard: tuple[int, ...] = (),
+    ) -> None:
+        """Make the worlds and the copy.
+
+        Args:
+            run: what is trained.
+            role: of the run.
+            config: of the role's method.
+            worlds: to act in; None: all of an iteration.
+            shard: see ``collect_each``.
+        """
         self._seed = run.config.seed
+        self._shard = shard
         self._copy = build_copy(run, role, config)
-        self._world = make_world(run, self._copy.schedule.meta_batch)
+        self._world = make_world(run, worlds or self._copy.schedule.meta_batch)
         self._next: Order | None = None
 
     def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
@@ -107,13 +160,18 @@ class LocalCollector:
         """Collect what ``begin`` named."""
         if self._next is None:
             raise RuntimeError("begin to collect before finishing")
-        iteration, packed, tasks = self._next
+        return concat_trials(self.collect_each(*self._next))
+
+    def collect_each(
+        self, iteration: int, packed: Packed, tasks: Sequence[Task]
+    ) -> list[TrialBatch]:
+        """Collect the random trials of an iteration, if it has some, and its trial."""
         weights, form = packed
-        self._copy.load_state_dict(archive.unpack(weights, form))
-        sequence = np.random.SeedSequence([self._seed, iteration, ACTING])
-        acting_seed = int(sequence.generate_state(1)[0])
-        cast(LearnsFromReplay, self._copy).reseed(acting_seed)
-        return collect(self._world, self._copy, self._seed, iteration, tasks)
+        copy = self._copy
+        copy.load_state_dict(archive.unpack(weights, form))
+        assert isinstance(copy, RESEEDED), "checked with the run's config"
+        copy.reseed(_draw_seed(self._seed, iteration, ACTING, *self._shard))
+        return collect_each(self._world, copy, self._seed, iteration, tasks, self._shard)
 
     def close(self) -> None:
         """Release the worlds."""
@@ -130,16 +188,16 @@ class ProcessCollector:
     def __init__(self, run: Run, role: str, config: Configurable) -> None:
         self._arguments = (run, role, config)
         self._local: LocalCollector | None = LocalCollector(run, role, config)
-        self._connection: Connection | None = None
-        self._process: BaseProcess | None = None
-        self._has_started = False
+        self._worker: ProcessWorker[Packed] | None = None
+        self._has_failed = False  # to start
 
     def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
         """Begin to collect an iteration."""
         if iteration >= FIRST_OVERLAPPING:
             self.start()
-        if self.has_started():
-            self._send((iteration, packed, tasks))
+        if self._worker is not None and self.has_started():
+            self._worker.send(iteration, packed, tasks)
+            self._close_local()
         elif self._local is not None:
             self._local.begin(iteration, packed, tasks)
 
@@ -147,84 +205,68 @@ class ProcessCollector:
         """Wait for what ``begin`` named.
 
         Raises:
-            PliantError: the other process ended; its own message is on standard error.
+            PliantError: the other process ended, or its own message.
         """
         if self._local is not None:
             return self._local.finish()
-        return _unpack_trial(self._receive())
+        assert self._worker is not None
+        try:
+            return concat_trials(unpack_trials(self._worker.receive()))
+        except LostWorkerError as lost:
+            raise PliantError(f"collecting experience failed: {lost}") from lost
 
     def start(self) -> None:
         """Start the other process, if it was not before."""
-        if self._process is None:
-            self._connection, other_end = Pipe()
-            self._process = start_process(_serve, *self._arguments, other_end, daemon=True)
-            other_end.close()
+        if self._worker is None:
+            self._worker = ProcessWorker(build_shard, self._arguments, threads=None)
 
     def has_started(self, seconds: float | None = 0.0) -> bool:
         """Whether the other process has started, after waiting for at most so long."""
-        if not self._has_started and self._connection is not None:
-            try:
-                self._has_started = self._connection.poll(seconds) and bool(self._connection.recv())
-            except EOFError:
-                self._connection = None  # it could not start
-        return self._has_started
-
-    def _send(self, message: Order) -> None:
-        assert self._connection is not None
+        if self._worker is None or self._has_failed:
+            return False
         try:
-            self._connection.send(message)
-        except OSError as error:
-            raise self._failure() from error
+            return self._worker.is_ready(seconds)
+        except LostWorkerError:
+            self._has_failed = True
+            return False
+
+    def close(self) -> None:
+        """Release the worlds and end the other process."""
+        self._close_local()
+        if self._worker is not None:
+            self._worker.close()
+
+    def _close_local(self) -> None:
         if self._local is not None:
             self._local.close()
             self._local = None
 
-    def _receive(self) -> Packed:
-        assert self._connection is not None
-        try:
-            received: Packed = self._connection.recv()
-        except (EOFError, OSError) as error:
-            raise self._failure() from error
-        return received
 
-    def _failure(self) -> PliantError:
-        assert self._process is not None
-        self._process.join()
-        status = self._process.exitcode
-        return PliantError(f"collecting experience failed with exit status {status}")
+def build_shard(
+    run: Run,
+    role: str,
+    config: Configurable,
+    worlds: int | None = None,
+    shard: tuple[int, ...] = (),
+) -> CollectPacked:
+    """The function of a worker that collects; see ``LocalCollector``."""
+    collector = LocalCollector(run, role, config, worlds, shard)
 
-    def close(self) -> None:
-        """Release the worlds and end the other process."""
-        if self._local is not None:
-            self._local.close()
-        if self._connection is not None:
-            self._connection.close()
-        if self._process is not None:
-            self._process.terminate()
-            self._process.join()
+    def collect_packed(iteration: int, packed: Packed, tasks: Sequence[Task]) -> Packed:
+        return _pack_trials(collector.collect_each(iteration, packed, tasks))
+
+    return collect_packed
 
 
-def _serve(run: Run, role: str, config: Configurable, connection: Connection) -> None:
-    """Collect what is asked for until the other end of the connection is closed."""
-    torch.set_num_threads(1)
-    collector = LocalCollector(run, role, config)
-    try:
-        connection.send(True)  # it has started
-        while True:
-            iteration, packed, tasks = connection.recv()
-            collector.begin(iteration, packed, tasks)
-            trial = collector.finish()
-            connection.send(_pack_trial(trial))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        collector.close()
+def _pack_trials(trials: Sequence[TrialBatch]) -> Packed:
+    return archive.pack([{**vars(trial), "ticks": vars(trial.ticks)} for trial in trials])
 
 
-def _pack_trial(trial: TrialBatch) -> Packed:
-    return archive.pack({**vars(trial), "ticks": vars(trial.ticks)})
-
-
-def _unpack_trial(packed: Packed) -> TrialBatch:
+def unpack_trials(packed: Packed) -> list[TrialBatch]:
+    """The trials that a worker has collected."""
     weights, form = packed
-    parts = archive.unpack(weights, form)
-    ticks = Transition(**parts.pop("ticks"))
-    return TrialBatch(ticks=ticks, **parts)
+    trials = []
+    for parts in archive.unpack(weights, form):
+        ticks = Transition(**parts.pop("ticks"))
+        trials.append(TrialBatch(ticks=ticks, **parts))
+    return trials

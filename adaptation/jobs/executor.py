@@ -9,7 +9,6 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from multiprocessing.connection import Connection, wait
@@ -18,14 +17,15 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from adaptation.jobs.processes import single_threaded
+from adaptation.jobs.workers import Build, ProcessWorker, Worker
 from robots.errors import BadArgumentError
 
-# Libraries that would otherwise start a thread per core in every process.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 KILLED_WAIT = 10.0  # s that a killed process may take to be gone
 EXIT_WAIT = 10.0  # s that a process may take to end once it has answered
 
 R = TypeVar("R")  # result type of a job
+A = TypeVar("A")  # what a worker answers
 Answer = tuple[Any, str | None]  # the result, or the error
 
 
@@ -54,7 +54,9 @@ class Outcome(Generic[R]):
 
 
 class Executor(Protocol[R]):
-    """Runs jobs side by side."""
+    """Runs jobs side by side, and starts workers."""
+
+    is_remote: bool  # whether they may run on other machines, perhaps with other code
 
     def submit(self, job: Job[R]) -> None:
         """Queue a job; jobs begin in the order in which they were submitted."""
@@ -65,6 +67,14 @@ class Executor(Protocol[R]):
 
         Ends when no job is left, or after so many seconds.
         """
+        ...
+
+    def start_worker(self, build: Build[A], *arguments: object) -> Worker[A]:
+        """Start a process that builds a function and calls it; this does not wait for it."""
+        ...
+
+    def share(self, value: object) -> object:
+        """What to send to several workers in the place of a large value, which they receive."""
         ...
 
     def close(self) -> None:
@@ -85,6 +95,8 @@ class ProcessExecutor(Generic[R]):
 
     A job that crashes, hangs beyond its time limit or is killed is an outcome like any other.
     """
+
+    is_remote = False
 
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         """Run jobs on this machine.
@@ -140,6 +152,15 @@ class ProcessExecutor(Generic[R]):
             if monotonic() >= deadline:
                 return
 
+    def start_worker(self, build: Build[A], *arguments: object) -> Worker[A]:
+        """Start a process on this machine; its physics get an equal share of the cores."""
+        cores = len(os.sched_getaffinity(0))
+        return ProcessWorker(build, arguments, threads=max(1, cores // self._workers))
+
+    def share(self, value: object) -> object:
+        """The value itself: every process gets a copy."""
+        return value
+
     def close(self) -> None:
         """Kill the running jobs and drop the queued ones."""
         self._waiting.clear()
@@ -152,28 +173,10 @@ def _start(job: Job[R]) -> _Running[R]:
     context = multiprocessing.get_context("spawn")
     answers, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(writer, job), name=job.name)
-    with _single_threaded():
+    with single_threaded():
         process.start()
     writer.close()
     return _Running(job, process, answers, monotonic())
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Limit processes that are started in this context to one thread each.
-
-    The variables are read when a library is imported, so the new process must find them set.
-    """
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _wait_for_any(running: list[_Running[R]], seconds: float) -> None:

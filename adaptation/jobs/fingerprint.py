@@ -102,6 +102,8 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     # fields that were added later: with their default, earlier fingerprints stay valid
     if config.task_sampler == DEFAULT:
         del training["task_sampler"]
+    if config.collectors == 1:
+        del training["collectors"]
     if not config.objects:
         del training["objects"]
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)

@@ -6,31 +6,35 @@ folder as bytes. The driver writes it before it sends the next job.
 """
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from math import inf
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from adaptation.jobs.executor import Job, Outcome, ProcessExecutor
+from adaptation.jobs.locked_folder import locked_folder
 from adaptation.jobs.packed_folder import pack_folder, replace_folder, unpack_folder
-from adaptation.jobs.ray_access import LOOPBACK_HOSTS, TOKEN, check_ray, ray_environment
-from robots.errors import PliantError, RefusedError
+from adaptation.jobs.ray_access import check_ray, ray_environment
+from adaptation.jobs.ray_cluster import (
+    CORE_SECONDS,
+    RayCluster,
+    RayWorker,
+    Reference,
+    extend_search_path,
+)
+from adaptation.jobs.workers import Build, Worker
+from robots.errors import DamagedError, PliantError
 
 CHECK_INTERVAL = 1.0  # s between two looks at how many cores the cluster has
 MOST_LOSSES = 3  # nodes or workers that may be lost with a job before it has failed
 PRINTED = "output.txt"
-PROBE_SECONDS = 60.0  # that a cluster may take to answer
-# Asks a cluster with a wrong token. GcsClient is the part of Ray that asks nothing but that.
-PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]).cluster_id"
 
-R = TypeVar("R")
-Reference = Any  # to what a Ray task will return
+R = TypeVar("R")  # result type of a job
+A = TypeVar("A")  # what a worker answers
 
 
 class Answer(NamedTuple):
@@ -62,6 +66,8 @@ class RayExecutor(Generic[R]):
         received_bytes: of folders that came back.
     """
 
+    is_remote = True
+
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         """Start a cluster on this machine's loopback, or join one.
 
@@ -74,22 +80,14 @@ class RayExecutor(Generic[R]):
             PliantError: the cluster cannot be reached.
         """
         self.check(address)
-        variables = ray_environment(address, os.environ)
-        self._before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        try:
-            self._ray = import_module("ray")
-            if address is not None:
-                check_token_is_asked(address)
-            self._connect(workers, address)
-        except BaseException:
-            self._restore_environment()
-            raise
+        self._cluster = RayCluster(workers, address)
+        self._ray = self._cluster.ray
         self._workers = workers
         self._waiting: list[_Sent[R]] = []
         self._running: dict[Reference, _Sent[R]] = {}
         # ``max_retries``: lost tasks are sent again here, where that is counted.
         self._task = self._ray.remote(num_cpus=1, max_retries=0)(compute)
+        self._without_cores_since: float | None = None  # s, as ``monotonic`` counts
         self.sent_bytes = 0
         self.received_bytes = 0
 
@@ -102,27 +100,6 @@ class RayExecutor(Generic[R]):
         """
         ray_environment(address, os.environ)
         check_ray()
-
-    def _connect(self, workers: int | None, address: str | None) -> None:
-        quiet = {"log_to_driver": False, "configure_logging": False}
-        try:
-            if address is not None:
-                self._ray.init(address=address, **quiet)
-                return
-            self._ray.init(
-                address="local",
-                num_cpus=workers or os.cpu_count() or 1,
-                include_dashboard=False,
-                _node_ip_address=LOOPBACK_HOSTS[0],
-                **quiet,
-            )
-        except Exception as error:  # Ray raises many kinds, and a bare one where it is too slow
-            self._ray.shutdown()
-            raise PliantError(f"no Ray cluster: {error}") from error
-        host = self._ray.util.get_node_ip_address()
-        if host not in LOOPBACK_HOSTS:
-            self._ray.shutdown()
-            raise RefusedError(f"Ray would listen on {host}, not on loopback alone")
 
     def __enter__(self) -> Self:
         return self
@@ -140,7 +117,11 @@ class RayExecutor(Generic[R]):
         self._waiting.append(_Sent(job))
 
     def completed(self, seconds: float = inf) -> Iterator[Outcome[R]]:
-        """Outcomes as they come, until no job is left or the time is over."""
+        """Outcomes as they come, until no job is left or the time is over.
+
+        Raises:
+            PliantError: the cluster has had no core for ``CORE_SECONDS``.
+        """
         deadline = monotonic() + seconds
         while self._waiting or self._running:
             self._send()
@@ -154,7 +135,8 @@ class RayExecutor(Generic[R]):
 
     def _send(self) -> None:
         """Give every free core a job."""
-        cores = int(self._ray.cluster_resources().get("CPU", 0))
+        cores = self._cluster.cores()
+        self._check_cores(cores)
         most = min(cores, self._workers or cores)
         while self._waiting and len(self._running) < most:
             sent = self._waiting.pop(0)
@@ -163,6 +145,20 @@ class RayExecutor(Generic[R]):
             job = self._ray.put(sent.job)
             reference = self._task.remote(sys.path, [job], packed)
             self._running[reference] = sent
+
+    def _check_cores(self, cores: int) -> None:
+        """Wait for a cluster that has lost all its cores, but not for ever."""
+        if cores > 0:
+            self._without_cores_since = None
+            return
+        now = monotonic()
+        if self._without_cores_since is None:
+            self._without_cores_since = now
+        if now - self._without_cores_since >= CORE_SECONDS:
+            raise PliantError(
+                f"the Ray cluster has had no core for {CORE_SECONDS:.0f} s: start its nodes, and "
+                "run the same command again to continue"
+            )
 
     def _wait(self, seconds: float) -> list[Reference]:
         """The tasks that have ended, at the latest after so many seconds."""
@@ -187,7 +183,10 @@ class RayExecutor(Generic[R]):
                 self._waiting.insert(0, sent)
                 return None
             return Outcome(sent.job, None, f"lost {sent.losses} times: {error}", 0.0)
-        self._keep(sent.job, answer)
+        try:
+            self._keep(sent.job, answer)
+        except (OSError, DamagedError) as error:  # as where the disk is full
+            return Outcome(sent.job, None, f"its folder was not written: {error}", answer.seconds)
         return Outcome(sent.job, answer.result, answer.error, answer.seconds)
 
     def _keep(self, job: Job[R], answer: Answer) -> None:
@@ -200,6 +199,14 @@ class RayExecutor(Generic[R]):
             with open(job.output, "ab") as file:
                 file.write(answer.printed)
 
+    def start_worker(self, build: Build[A], *arguments: object) -> Worker[A]:
+        """Start a process on a core of the cluster."""
+        return RayWorker(self._cluster, build, arguments)
+
+    def share(self, value: object) -> object:
+        """A reference: the value goes to every machine once."""
+        return self._ray.put(value)
+
     def close(self) -> None:
         """End the running jobs, drop the queued ones, and leave or end the cluster."""
         self._waiting.clear()
@@ -208,38 +215,7 @@ class RayExecutor(Generic[R]):
                 self._ray.cancel(reference, force=True)
         finally:
             self._running.clear()
-            self._ray.shutdown()
-            self._restore_environment()
-
-    def _restore_environment(self) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def check_token_is_asked(address: str) -> None:
-    """Refuse a cluster that takes any token: whoever reaches it runs code on all its members."""
-    try:
-        probe = subprocess.run(
-            [sys.executable, "-c", PROBE, address],
-            env={**os.environ, TOKEN: "not the token of any cluster, but as long as one"},
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PliantError(f"no Ray cluster answers at {address}: {error}") from error
-    if probe.returncode == 0:
-        raise RefusedError(
-            f"the Ray cluster at {address} asks for no token: start its nodes with "
-            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        )
-    if "AuthenticationError" not in probe.stderr:
-        *_, reason = probe.stderr.strip().splitlines() or ["no answer"]
-        raise PliantError(f"no Ray cluster answers at {address}: {reason}")
+            self._cluster.close()
 
 
 def compute(search_path: list[str], jobs: list[Reference], packed: bytes | None) -> Answer:
@@ -250,10 +226,10 @@ def compute(search_path: list[str], jobs: list[Reference], packed: bytes | None)
         jobs: one, in a list, in which Ray leaves it until the modules that it needs can be found.
         packed: its folder.
     """
-    sys.path += [folder for folder in search_path if folder not in sys.path]
+    extend_search_path(search_path)
     job: Job[Any] = import_module("ray").get(jobs[0])
-    with TemporaryDirectory(prefix="pliant-") as place:
-        here = _moved(job, packed, Path(place))
+    with locked_folder() as place:
+        here = _moved(job, packed, place)
         with ProcessExecutor[Any](1) as executor:
             executor.submit(here)
             (outcome,) = executor.completed()

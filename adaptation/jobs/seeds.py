@@ -19,6 +19,8 @@ OUTPUT = "output.txt"  # file of a run folder that gets what its process prints
 def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgress]:
     """Train runs and their references in parallel, with one core for each role of a run.
 
+    A run with several collectors has a core for each of them too.
+
     Each process has one thread per role. It does not collect the next iteration's experience on a
     further core, as ``train`` may do; the results are the same.
 
@@ -35,9 +37,11 @@ def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgre
     if cores is None:
         cores = len(os.sched_getaffinity(0))
     roles = max(len(run.roles) for run in runs)
+    collectors = max(run.config.collectors for run in runs)
+    needed = roles if collectors == 1 else roles + collectors
     last: dict[str, TrainProgress] = {}
     failures: list[str] = []
-    with ProcessExecutor[TrainProgress](max(1, cores // roles)) as executor:
+    with ProcessExecutor[TrainProgress](max(1, cores // needed)) as executor:
         for run in runs:
             name = str(run.path)
             executor.submit(Job(name, train, (run, roles), output=run.path / OUTPUT))

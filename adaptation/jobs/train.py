@@ -9,10 +9,13 @@ there are. A training bounded by wall time is not, because it ends at a differen
 import os
 import time
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from adaptation.jobs.budget import Pace
+from adaptation.jobs.executor import Executor
 from adaptation.jobs.processes import parent_exited, start_process, stop_processes
 from adaptation.jobs.trainer import OnProgress, Trainer
+from adaptation.jobs.trial_source import Helpers
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs.log import read_log
 from adaptation.runs.records import HeldoutProgress, TrainProgress
@@ -22,7 +25,9 @@ from robots.errors import PliantError
 WAIT = 0.02  # s between two checks of the other roles' progress
 
 
-def train(run: Run, cores: int | None = None) -> TrainProgress:
+def train(
+    run: Run, cores: int | None = None, executor: Executor[Any] | None = None
+) -> TrainProgress:
     """Train a run's method and, in a process for each, its references, from their checkpoints.
 
     The references follow the method and end with at least its environment steps and gradient steps.
@@ -33,6 +38,7 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
         run: what to train.
         cores: number of cores to use; None: all that this process may run on. If there are more
             cores than roles, another process collects the method's experience while it learns.
+        executor: starts the run's collectors, if it has several; None: processes on this machine.
 
     Returns:
         The last line of the method's log.
@@ -47,7 +53,7 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
     try:
         for role in run.roles[1:]:
             helpers[role] = start_process(_train_reference, run, role, pace, daemon=True)
-        last = _train_method(run, pace, helpers, cores)
+        last = _train_method(run, pace, helpers, cores, executor)
         while any(helper.is_alive() for helper in helpers.values()):
             check_alive(helpers)
             time.sleep(WAIT)
@@ -63,7 +69,11 @@ def train(run: Run, cores: int | None = None) -> TrainProgress:
 
 
 def _train_method(
-    run: Run, pace: Pace, helpers: dict[str, BaseProcess], cores: int
+    run: Run,
+    pace: Pace,
+    helpers: dict[str, BaseProcess],
+    cores: int,
+    executor: Executor[Any] | None,
 ) -> TrainProgress:
     """Train the method while its references train; PliantError as soon as a reference fails."""
 
@@ -72,7 +82,7 @@ def _train_method(
         time.sleep(WAIT)
 
     trainer = Trainer(run, "method", run.config.minutes, pace)
-    trainer.has_second_core = cores > len(run.roles)
+    trainer.helpers = Helpers(has_second_core=cores > len(run.roles), executor=executor)
     trainer.wait = wait_for_references
     with ProgressReporter(f"{run.config.method} on {run.config.family}") as show:
 

@@ -17,7 +17,7 @@ from adaptation.jobs.budget import Budget, Pace, Progress, TrainerState
 from adaptation.jobs.curves import Curves, count_gradient_steps
 from adaptation.jobs.heldout import HeldoutEvaluator
 from adaptation.jobs.learning import check_learning, count_diverged, learn_or_undo
-from adaptation.jobs.trial_source import make_source
+from adaptation.jobs.trial_source import Helpers, make_source
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.journal import ReplayJournal
 from adaptation.runs.log import Log, read_log
@@ -39,7 +39,7 @@ class Trainer:
     Attributes:
         heldout: the last evaluation on held-out tasks; None before the first one.
         wait: called while another role has to catch up.
-        has_second_core: whether a process that collects experience has a core of its own.
+        helpers: what may collect experience beside this process.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Trainer:
         self.role = role
         self.heldout: HeldoutProgress | None = None
         self.wait: Callable[[], None] = do_not_wait
-        self.has_second_core = False
+        self.helpers = Helpers()
         self._minutes = minutes
         self._pace = pace
         self._before = Progress()  # at the start of the last iteration
@@ -92,9 +92,7 @@ class Trainer:
         for evaluation in read_log(run.heldout_path(role), HeldoutProgress):
             self.heldout = evaluation
         self._budget = Budget.of(run.config, self._method.schedule, self._minutes)
-        source = make_source(
-            run, role, self._method, state.iteration, self._kept, self.has_second_core
-        )
+        source = make_source(run, role, self._method, state.iteration, self._kept, self.helpers)
         self._source = stack.enter_context(closing(source))
         curves = Curves(run.path / "events", role, state)
         self._curves = stack.enter_context(closing(curves))

@@ -1,6 +1,7 @@
 """Sources of a training's trials: collected between updates, or in parallel with them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +15,12 @@ from adaptation.jobs.collection import (
     make_world,
     pack_acting_state,
 )
+from adaptation.jobs.executor import Executor, ProcessExecutor
+from adaptation.jobs.shards import ShardedCollector
 from adaptation.jobs.training_tasks import TrainingTasks
 from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
+from robots.world import Task
 from sim.task_samplers import TASK_SAMPLERS
 from sim.vec_world import VecWorld
 
@@ -24,6 +28,30 @@ from sim.vec_world import VecWorld
 SAMPLER = "sampler"  # state of the task sampler
 WEIGHTS = "weights"  # packed state that the next trial is collected with: tensors,
 FORM = "form"  # and the tree that refers to them
+
+
+class Collector(Protocol):
+    """Collects an iteration with given weights, perhaps in other processes."""
+
+    def begin(self, iteration: int, packed: Packed, tasks: list[Task]) -> None:
+        """Begin to collect an iteration, with which weights and in which tasks."""
+        ...
+
+    def finish(self) -> TrialBatch:
+        """Wait for what ``begin`` named."""
+        ...
+
+    def close(self) -> None:
+        """Release worlds and processes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """What may collect beside the process that learns."""
+
+    has_second_core: bool = False  # for a process that collects while the method learns
+    executor: Executor[Any] | None = None  # of several collectors; None: this machine's processes
 
 
 class TrialSource(Protocol):
@@ -83,18 +111,20 @@ class FreshTrials:
         self._world.close()
 
 
-class OverlappingTrials:
-    """Trials are collected while the method learns from those before.
+class CopiedTrials:
+    """Trials are collected by copies of the method.
 
-    The first two are collected in order: before the first ``learn`` the weights are random.
+    With overlap this is done while the method learns from the trial before. The first two are
+    collected in order: before the first ``learn`` the weights are random.
     """
 
     def __init__(
         self,
-        collector: LocalCollector | ProcessCollector,
+        collector: Collector,
         tasks: TrainingTasks,
         iteration: int,
         packed: Packed | None,
+        overlap: bool = True,
     ) -> None:
         """Start, or collect again an iteration that a kill interrupted.
 
@@ -103,7 +133,9 @@ class OverlappingTrials:
             tasks: to collect in.
             iteration: the next one.
             packed: the weights that it is collected with; None: those that the method has then.
+            overlap: whether to collect while the method learns.
         """
+        self._overlap = overlap
         self._collector = collector
         self._tasks = tasks
         self._collected_with: Packed | None = None
@@ -120,8 +152,8 @@ class OverlappingTrials:
         return trial
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
-        """Begin to collect with the weights that the method has now."""
-        if iteration >= FIRST_OVERLAPPING:
+        """With overlap, begin to collect with the weights that the method has now."""
+        if self._overlap and iteration >= FIRST_OVERLAPPING:
             self._begin(iteration, pack_acting_state(method))
 
     def _begin(self, iteration: int, packed: Packed) -> None:
@@ -153,27 +185,37 @@ def make_source(
     method: Method[Any],
     iteration: int,
     state: Mapping[str, Any],
-    has_second_core: bool,
+    helpers: Helpers,
 ) -> TrialSource:
     """The source of a role's trials, as it was when the role's checkpoint was written.
 
     Args:
-        run: what is trained.
+        run: what is trained. Its collectors are those of the method; the references, which are
+            trained in processes of their own, collect there.
         role: of the run.
         method: of the role.
         iteration: the next one.
         state: ``state_dict`` of the source, among other entries; empty for a new training.
-        has_second_core: whether a process that collects has a core of its own.
+        helpers: what may collect.
     """
     sampler = TASK_SAMPLERS[run.config.task_sampler](run.family)
     if SAMPLER in state:  # not in checkpoints from before there were samplers
         sampler.load_state_dict(state[SAMPLER])
     tasks = TrainingTasks(sampler, method, run.config.seed)
-    if not method.schedule.overlap:
-        return FreshTrials(make_world(run, method.schedule.meta_batch), tasks, run.config.seed)
-    kind = ProcessCollector if has_second_core else LocalCollector
-    collector = kind(run, role, method.config)
+    worlds = method.schedule.meta_batch
+    overlap = method.schedule.overlap
+    count = run.config.collectors if role == "method" else 1
+    if count == 1 and not overlap:
+        return FreshTrials(make_world(run, worlds), tasks, run.config.seed)
+
+    if count > 1:
+        executor = helpers.executor or ProcessExecutor[Any](count)
+        collector: Collector = ShardedCollector(run, role, method.config, worlds, executor)
+    elif helpers.has_second_core:
+        collector = ProcessCollector(run, role, method.config)
+    else:
+        collector = LocalCollector(run, role, method.config)
     packed = None
     if WEIGHTS in state:
         packed = (state[WEIGHTS].tobytes(), state[FORM].tobytes())
-    return OverlappingTrials(collector, tasks, iteration, packed)
+    return CopiedTrials(collector, tasks, iteration, packed, overlap)

@@ -7,6 +7,7 @@ import msgspec
 from adaptation.runs import checkpoint
 from policies.config import MethodConfig
 from policies.fields import convert
+from policies.nn.state import SavedState
 from policies.presets import resolve_preset
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Seed, Share, WholeNumber
 from policies.rl.replay import LearnsFromReplay
@@ -35,6 +36,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     references: bool = True
     save_iterations: WholeNumber = 0  # between checkpoints; 0: only ``save_seconds`` decides
     save_seconds: NonNegative = 20.0  # wall time between checkpoints, s
+    collectors: Count = 1  # processes that collect the method's experience; more draw other numbers
     evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
     evaluation_tasks: Count = 20  # held-out tasks of each evaluation
     # of the training's time, at most; an evaluation beyond it is left out, but never the last
@@ -58,6 +60,8 @@ def check_config(config: RunConfig) -> RunConfig:
     method_config = checkpoint.method_config(config.method, family, preset, settings)
     if isinstance(method_config, MethodConfig):  # else of a package that does not say what it takes
         _check_overlap(config.method, method_config)
+        _check_worlds(config.collectors, method_config)
+    _check_reseeds(config)
     engine_for(family.scene, config.engine)
     TASK_SAMPLERS[config.task_sampler](family)
     return msgspec.structs.replace(config, preset=preset, settings=settings)
@@ -69,4 +73,24 @@ def _check_overlap(method: str, config: MethodConfig) -> None:
     if config.schedule.overlap and not issubclass(kind, LearnsFromReplay):
         raise BadArgumentError(
             f"{method} learns from trials of its newest weights: schedule.overlap must be false"
+        )
+
+
+def _check_worlds(collectors: int, config: MethodConfig) -> None:
+    """Refuse more collectors than an iteration has worlds."""
+    worlds = config.schedule.meta_batch
+    if collectors > worlds:
+        raise BadArgumentError(
+            f"{collectors} collectors cannot share the {worlds} worlds of an iteration: give "
+            "fewer, or a larger schedule.meta_batch"
+        )
+
+
+def _check_reseeds(config: RunConfig) -> None:
+    """Refuse several collectors for a method whose copies would all draw the same numbers."""
+    kind = checkpoint.method_class(config.method)
+    if config.collectors > 1 and not issubclass(kind, LearnsFromReplay | SavedState):
+        raise BadArgumentError(
+            f"{config.method} cannot restart its random numbers, so that several collectors would "
+            "draw the same ones: derive it from SavedState, or train it with one collector"
         )

@@ -2,12 +2,12 @@
 
 Each tick streams one position target to a program on the controller (URScript's ``servoj``). The
 program runs, and the controller's watchdog is armed, exactly while the driver is enabled. Once its
-link was lost, a driver cannot connect again in the same process.
+link was lost, a driver cannot connect again in the same process. A Robotiq gripper is moved through
+a link of its own, see ``ur_gripper``.
 """
 
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -16,13 +16,14 @@ from hw_interface.drivers.bounded import Bounded
 from hw_interface.drivers.host_address import resolve
 from hw_interface.drivers.payload import read_payload
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
+from hw_interface.drivers.ur_gripper import UrGripper
 from hw_interface.drivers.ur_link import UrLink
 from hw_interface.drivers.ur_modes import MAY_MOVE, STOPPED_OUTSIDE, RobotMode
+from hw_interface.drivers.ur_options import UrOptions
 from hw_interface.drivers.ur_rest import come_to_rest
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
 from robots.driver import REACHED, Capabilities
-from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
@@ -35,23 +36,19 @@ POWER_PATIENCE = 5.0  # s for the brakes
 PAYLOAD_VARIABLES = ("payload", "payload_cog")  # RTDE outputs, since PolyScope 5.5.1
 
 
-@dataclass(frozen=True)
-class UrOptions:
-    """Address of the controller, and settings of ``servoj``; defaults as in the maker's drivers."""
-
-    port: str = ""  # its address
-    lookahead: float = 0.03  # s, lookahead time of servoj, 0.03 to 0.2: about the lag
-    gain: float = 2000.0  # proportional gain of servoj, 100 to 2000
-    payload: tuple[float, ...] = ()  # kg and x, y, z in m; nothing: as it is set at the pendant
-
-
 class Ur:
     """A Driver. The controller holds the arm after ``stop`` and ``disconnect``."""
 
     Options = UrOptions
     # the client passes on no torques: the controller measures motor currents
     capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=0.002, realtime=True, wrench=True, payload=True, torque=False, holds_weight=True
+        dt=0.002,
+        realtime=True,
+        wrench=True,
+        gripper=True,
+        payload=True,
+        torque=False,
+        holds_weight=True,
     )
 
     def __init__(
@@ -64,16 +61,12 @@ class Ur:
         """
         self.arm = arm
         self.options = options or UrOptions()
-        if not arm.name.startswith("ur"):
-            raise BadArgumentError(f"the driver ur drives arms of Universal Robots, not {arm.name}")
-        if not self.options.port:
-            message = "an arm of Universal Robots is reached by its controller's address"
-            raise BadArgumentError(f"{message}: give --port, such as 192.168.1.10")
-        if not 0.03 <= self.options.lookahead <= 0.2:
-            raise BadArgumentError(f"lookahead is 0.03 to 0.2 s, got {self.options.lookahead}")
-        if not 100 <= self.options.gain <= 2000:
-            raise BadArgumentError(f"gain is 100 to 2000, got {self.options.gain}")
+        self.options.check(arm)
         self._payload = read_payload(self.options.payload, arm)
+        self._gripper: UrGripper | None = None
+        if arm.gripper is not None:
+            counts = self.options.gripper_counts
+            self._gripper = UrGripper(arm.gripper, counts, self.options.activate)
         self._lease: Lease | None = None
         self._link: UrLink | None = None
         self._stopping: Bounded | None = None  # the stop that is under way
@@ -103,6 +96,8 @@ class Ur:
         self._link = UrLink(address, PAYLOAD_VARIABLES if self._payload else ())
         check_controller(self._link.dashboard, self.arm)
         check_ready(self._link.measured)
+        if self._gripper is not None:
+            self._gripper.connect(address)
 
     @property
     def link(self) -> UrLink:
@@ -118,16 +113,19 @@ class Ur:
     def enable(self) -> None:
         """Start the program that takes commands, and arm the controller's watchdog.
 
-        The arm stays where it is until the first command. Blocks for a second or less.
+        The arm stays where it is until the first command. Blocks for a second or less; for some
+        seconds if a gripper is activated, see ``UrGripper``.
 
         Raises:
-            RuntimeError: the arm is not ready, does not take the payload, or the program or the
-                watchdog does not start.
+            RuntimeError: the arm or its gripper is not ready, the arm does not take the payload, or
+                the program or the watchdog does not start.
             OSError: the controller does not answer, or the link was lost.
         """
         self._enabled = False
         self._finish_stop()
         check_ready(self.link.measured)
+        if self._gripper is not None:
+            self._gripper.enable()
         try:
             watchdog = 1 / self.arm.limits.deadline
             self.link.start_program(watchdog, self._payload)
@@ -165,7 +163,7 @@ class Ur:
             if newest == stamp:
                 break
             stamp = newest
-        return JointState(
+        state = JointState(
             q=q,
             dq=dq,
             tau=np.full_like(q, np.nan),
@@ -174,6 +172,7 @@ class Ur:
             target=target if np.abs(target - q).max() < REACHED else None,
             wrench=_to_wrench(force),
         )
+        return state if self._gripper is None else self._gripper.extend(state)
 
     def _condition(self) -> Condition:
         """The condition that the controller's modes imply; once one forbids motion, trip."""
@@ -201,13 +200,21 @@ class Ur:
         """
         if not self._enabled or self._tripped or not self._is_fresh:
             return
-        taken = self.link.servo(command.q, self.options.lookahead, self.options.gain)
+        if self._gripper is not None:
+            self._gripper.command(float(command.q[-1]))
+        goal = command.q[: len(self.arm.tool_joints)]
+        taken = self.link.servo(goal, self.options.lookahead, self.options.gain)
         self._refusals = 0 if taken else self._refusals + 1
         if self._refusals >= MAX_REFUSALS:
             raise RuntimeError("the control program on the controller takes no commands")
 
     def stop(self) -> None:
-        """Brake, release joints that press on something, and end the program, in the background."""
+        """Brake, release joints that press on something, and end the program, in the background.
+
+        A gripper keeps its grip.
+        """
+        if self._gripper is not None:
+            self._gripper.hold()
         if self._enabled:
             self._enabled = False
             self._begin_stop()
@@ -270,6 +277,8 @@ class Ur:
             self._is_spent |= link.keeps_client
         self._link = None
         self._state = None
+        if self._gripper is not None:
+            self._gripper.close()
         if self._lease is not None and not self._is_spent:
             self._lease.release()
             self._lease = None

@@ -39,7 +39,8 @@ def check_controller(dashboard: dashboard_client.DashboardClient, arm: ArmSpec) 
     numbers = re.match(r"(\d+)\.", version)
     if numbers is None or int(numbers[1]) < OLDEST_SOFTWARE:
         raise RuntimeError(f"the controller runs PolyScope {version}; 5 or newer is needed")
-    if _series(model) != _series(arm.name):
+    expected, *_ = arm.name.split("_")  # without its gripper
+    if _series(model) != _series(expected):
         raise RuntimeError(f"the arm at this address is a {model}, not a {arm.name}")
     if in_remote_control != "True":
         remedy = "choose Remote Control at the top right of the pendant"

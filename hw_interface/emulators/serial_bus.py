@@ -21,6 +21,7 @@ import numpy as np
 from hw_interface.drivers.servo_calibration import TICK, JointServo
 from hw_interface.drivers.servo_gripper import Transmission
 from hw_interface.emulators import Physics
+from hw_interface.emulators.fingers import stiff_target
 from hw_interface.emulators.packets import InstructionPacket, PacketParser
 from robots.arm import ArmSpec
 from robots.signals import Array
@@ -28,8 +29,6 @@ from robots.signals import Array
 POLL = 0.004  # s, the longest time between two polls of the bus
 BITS_PER_BYTE = 10  # with start and stop bit
 RETURN_DELAY_UNIT = 2e-6  # s, of every vendor's register of that name
-# how much stiffer the gripper's servo is than the spring by which a gripper is simulated; ours
-GRIP_STIFFNESS = 4.0
 
 
 @dataclass(frozen=True)
@@ -203,10 +202,8 @@ class EmulatedBus(ABC, Generic[S]):
         q, _, _ = self.physics.read()
         ratios = self._transmission.ratios(self._transmission.to_servos(q))
         force = self._torque_bound(self.group.leaders[-1]) / ratios[-1]
-        longest = force / gripper.stiffness
-        stretch = GRIP_STIFFNESS * (targets[-1] - q[-1])
         bounded = targets.copy()
-        bounded[-1] = q[-1] + np.clip(stretch, -longest, longest)
+        bounded[-1] = stiff_target(gripper, float(targets[-1]), float(q[-1]), float(force))
         return bounded
 
     @abstractmethod

@@ -1,8 +1,9 @@
 """An emulated Universal Robots controller on an address of this machine, with a simulated arm.
 
 It serves what the client library ``ur_rtde`` needs: the dashboard, the ports for program upload,
-and RTDE at 500 Hz or as fast as this machine can. The port numbers are the maker's and cannot be
-changed in the client, so several emulators need different addresses of the loopback network.
+and RTDE at 500 Hz or as fast as this machine can; for an arm with a gripper also the port of
+Robotiq's URCap. The port numbers are the makers' and cannot be changed in the client, so several
+emulators need different addresses of the loopback network.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hw_interface.emulators import Physics
+from hw_interface.emulators.robotiq import ACKNOWLEDGED
 from hw_interface.emulators.rtde import InputOwners, RtdeSession, Value
 from hw_interface.emulators.ur_controller import UrController
 from hw_interface.emulators.ur_dashboard import GREETING, VERSION, answer
@@ -26,6 +28,7 @@ LATEST = 0.01  # s that a cycle may be late and is still caught up
 DASHBOARD = 29999
 SCRIPT_PORTS = (30001, 30002, 30003)
 RTDE = 30004
+URCAP = 63352
 READ_SIZE = 65_536  # bytes
 END_OF_SCRIPT = "\nend"
 
@@ -45,6 +48,8 @@ class Faults:
     frozen: bool = False  # the same measurement is sent repeatedly
     deaf: bool = False  # no incoming data is read
     lag: int = 0  # cycles by which measurements to a client that sends commands are delayed
+    gripper_answer: bytes | None = None  # what the URCap answers to everything; b"" is nothing
+    gripper_delay: float = 0.0  # s by which the URCap's answers come later
 
 
 @dataclass
@@ -93,11 +98,14 @@ class UrEmulator:
         self._owners = InputOwners()
         # oldest first; clients that send commands get the first, the others the last
         self._measurements: deque[dict[str, Value]] = deque([self.controller.variables()])
+        # answers of the gripper, and when they are due, s, monotonic
+        self._late: deque[tuple[float, _Client, bytes]] = deque()
         self._closed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
         self._listeners: list[socket.socket] = []
-        for number in (DASHBOARD, *SCRIPT_PORTS, RTDE):
+        ports = (DASHBOARD, *SCRIPT_PORTS, RTDE)
+        for number in ports if arm.gripper is None else (*ports, URCAP):
             self._listen(number)
 
     def _listen(self, number: int) -> None:
@@ -116,12 +124,14 @@ class UrEmulator:
     @property
     def goals(self) -> int:
         """How many position targets have arrived, counted for each joint."""
-        return self.controller.goals
+        gripper = self.controller.gripper
+        return self.controller.goals + (0 if gripper is None else gripper.goals)
 
     @property
     def outside(self) -> int:
         """How many of these were outside the arm's limits."""
-        return self.controller.outside
+        gripper = self.controller.gripper
+        return self.controller.outside + (0 if gripper is None else gripper.outside)
 
     def serve(self) -> None:
         """Run the controller until closed; cycles later than ``LATEST`` are not caught up."""
@@ -136,6 +146,7 @@ class UrEmulator:
                 self.controller.advance(now - before)
                 before = now
                 self._send_measurements()
+                self._send_late()
         finally:
             self._close_all()
             self._idle.set()
@@ -146,10 +157,10 @@ class UrEmulator:
         self._idle.wait()
         self._close_all()
 
-    def cut(self) -> None:
-        """Close the RTDE connections, as if the link broke."""
+    def cut(self, port: int = RTDE) -> None:
+        """Close the connections of a port, as if the link broke."""
         for client in list(self._clients):
-            if client.port == RTDE:
+            if client.port == port:
                 with contextlib.suppress(OSError):
                     client.socket.shutdown(socket.SHUT_RDWR)
 
@@ -201,7 +212,27 @@ class UrEmulator:
             return
         *lines, client.text = client.text.split("\n")
         for line in lines:
-            self._send(client, f"{answer(line, self.controller)}\n".encode())
+            if client.port == URCAP:
+                self._answer_gripper(client, line)
+            else:
+                self._send(client, f"{answer(line, self.controller)}\n".encode())
+
+    def _answer_gripper(self, client: _Client, line: str) -> None:
+        gripper = self.controller.gripper
+        assert gripper is not None, "the port is open only with a gripper"
+        text = gripper.answer(line)
+        end = "" if text == ACKNOWLEDGED else "\n"
+        reply = f"{text}{end}".encode()
+        if self.faults.gripper_answer is not None:
+            reply = self.faults.gripper_answer
+        due = time.monotonic() + self.faults.gripper_delay
+        self._late.append((due, client, reply))
+
+    def _send_late(self) -> None:
+        """Send the gripper's answers that are due."""
+        while self._late and self._late[0][0] <= time.monotonic():
+            _, client, reply = self._late.popleft()
+            self._send(client, reply)
 
     def _send_measurements(self) -> None:
         if self.faults.mute:

@@ -1,7 +1,8 @@
 """The state of an emulated Universal Robots controller: modes, safety, program, registers.
 
 Not emulated: safety limits, collisions and the protective stops that follow from them, what a
-payload changes, tool, the power of the motors. Currents are 0.
+payload changes, the power of the motors. Currents are 0. A gripper is moved by its own controller,
+see ``robotiq``.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from hw_interface.drivers.ur_modes import (
     SafetyMode,
 )
 from hw_interface.emulators import Physics
+from hw_interface.emulators.robotiq import RobotiqGripper
 from hw_interface.emulators.rtde import REGISTERS, Value
 from hw_interface.emulators.ur_motion import JointTargets
 from hw_interface.emulators.ur_program import JOINTS, ControlProgram, Order
@@ -58,7 +60,11 @@ class UrController:
         self.payload = [0.0, 0.0, 0.0, 0.0]  # kg and x, y, z in m, as at the pendant
         self.keeps_payload = False  # fault for tests: the payload cannot be changed
         self.messages: list[str] = []  # why a program ended
-        self.state = physics.read()  # positions, velocities and torques
+        self.gripper: RobotiqGripper | None = None
+        self.state = self._read()  # positions, velocities and torques, without a gripper's
+        if arm.gripper is not None:
+            position, _ = self._fingers
+            self.gripper = RobotiqGripper(arm.gripper, position)
         self.targets = JointTargets(arm, self.state[0])
         self._program: ControlProgram | None = None
         self._ints = [0] * REGISTERS  # input registers
@@ -67,6 +73,11 @@ class UrController:
         self._watchdog_period = 0.0
         self._silent = 0.0  # s since the last write of the command register
         self._stopped_for = 0.0  # s since the protective stop
+
+    def _read(self) -> tuple[Array, Array, Array]:
+        q, dq, tau = self.physics.read()
+        self._fingers = (float(q[-1]), float(dq[-1]))  # of an arm with a gripper
+        return q[:JOINTS], dq[:JOINTS], tau[:JOINTS]
 
     @property
     def slider(self) -> float:
@@ -135,7 +146,9 @@ class UrController:
 
     def _count_goal(self, q: Array) -> None:
         limits = self.arm.limits
-        inside = (limits.q_low <= q) & (q <= limits.q_high)  # NaN is not
+        low = limits.q_low[:JOINTS]
+        high = limits.q_high[:JOINTS]
+        inside = (low <= q) & (q <= high)  # NaN is not
         self.goals += len(q)
         self.outside += int((~inside).sum())
 
@@ -198,9 +211,13 @@ class UrController:
         is_braked = self.robot_mode is not RobotMode.RUNNING
         if is_braked or (is_stopped and self.targets.at_rest):
             self.targets.hold(q)
-        self.physics.write(self.targets.motor_targets)
+        motor_targets = self.targets.motor_targets
+        if self.gripper is not None:
+            fingers = self.gripper.advance(dt, *self._fingers)
+            motor_targets = np.append(motor_targets, fingers)
+        self.physics.write(motor_targets)
         self.physics.advance(dt)
-        self.state = self.physics.read()
+        self.state = self._read()
 
     def _run(self, program: ControlProgram) -> None:
         """Run one cycle of the program; an error ends the program."""

@@ -18,7 +18,8 @@ def answer(line: str, controller: UrController) -> str:
             return SERIAL_NUMBER
         case "get robot model":
             # the dashboard reports an e-series arm by the name of the older series
-            return controller.arm.name.upper().removesuffix("E")
+            model, *_ = controller.arm.name.split("_")
+            return model.upper().removesuffix("E")
         case "is in remote control":
             return str(controller.remote_control).lower()
         case "robotmode":

@@ -25,15 +25,15 @@ class JointTargets:
     """Position and velocity targets of the controller's joints."""
 
     def __init__(self, arm: ArmSpec, q: Array) -> None:
-        """The targets are at rest at ``q`` (j,) rad."""
+        """The targets are at rest at ``q`` (j,) rad, of the joints that move the tool."""
         self.q = q.copy()
         self.dq = np.zeros_like(q)
         self.motion = Motion.HOLD
         self.slider = 1.0  # the speed slider: the fraction of every speed that is applied
-        self._limits = arm.limits
+        self._fastest = arm.limits.dq[: len(q)]  # rad/s, (j,)
         # Motors with a velocity target exert kp (q* - q) + kd (dq* - dq). This equals the torque of
         # servos with the position target q* + (kd / kp) dq* and the damping kd.
-        self._lead = arm.damping / arm.stiffness  # s, (j,)
+        self._lead = (arm.damping / arm.stiffness)[: len(q)]  # s, (j,)
         self._goal = q.copy()  # rad, of SERVO
         self._speed = np.zeros_like(q)  # rad/s, of SPEED
         self._acceleration = 0.0  # rad/s², of SPEED and BRAKE
@@ -80,14 +80,14 @@ class JointTargets:
         before = self.q
         if self.motion is Motion.SERVO:
             fraction = 1 - np.exp(-dt / self._lookahead)
-            farthest = self._limits.dq * dt
+            farthest = self._fastest * dt
             step = np.clip(fraction * (self._goal - before), -farthest, farthest)
             self.q = before + self.slider * step
             self.dq = (self.q - before) / dt
         elif self.motion is not Motion.HOLD:
             wanted = np.zeros_like(self.dq)
             if self.motion is Motion.SPEED:
-                fastest = self._limits.dq
+                fastest = self._fastest
                 wanted = self.slider * np.clip(self._speed, -fastest, fastest)
             change = self._acceleration * dt
             self.dq = self.dq + np.clip(wanted - self.dq, -change, change)

@@ -4,6 +4,8 @@ from robots.errors import BadArgumentError
 from robots.registry import Registry
 from robots.scene import Scene
 
+PHYSICS_THREADS = "PLIANT_PHYSICS_THREADS"  # variable: threads of an engine's pool
+
 ENGINES = Registry(
     "engine",
     "pliant.engines",

@@ -17,6 +17,7 @@ from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim.couplings import place_followers
+from sim.engines import PHYSICS_THREADS
 from sim.engines.base import (
     count_ticks,
     is_registered,
@@ -51,8 +52,9 @@ class MujocoEngine:
     n = 0
 
     def __init__(self, threads: int | None = None) -> None:
-        """``threads`` defaults to the number of cores that this process may use."""
-        self._threads = threads or len(os.sched_getaffinity(0))
+        """``threads`` defaults to ``PHYSICS_THREADS``, else to the cores of this process."""
+        given = threads or int(os.environ.get(PHYSICS_THREADS, "0"))
+        self._threads = given or len(os.sched_getaffinity(0))
 
     @staticmethod
     def supports(scene: Scene) -> bool:

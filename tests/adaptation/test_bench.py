@@ -1,5 +1,6 @@
 """A suite's cells are trained once, whatever happens on the way."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -121,6 +122,25 @@ def test_a_failing_cell_is_tried_once_more_and_ends_nothing(suite: Suite, tmp_pa
     assert retried.result is not None
     assert run_bench(suite, out, Here()) == 0  # the next sitting tries it again
     assert all(status.error is None for status in read_suite_results(suite, out))
+
+
+def test_a_failure_that_cannot_be_kept_ends_nothing(
+    suite: Suite,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As on the full disk that made the cell fail."""
+
+    def write_failure(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bench, "write_failure", write_failure)
+    assert run_bench(suite, tmp_path / "out", Here(Counter_point_0=2)) == 1
+    lost, trained = read_suite_results(suite, tmp_path / "out")
+    assert lost.result is None
+    assert trained.result is not None
+    assert "the failure is not kept: [Errno 28] No space left" in capsys.readouterr().err
 
 
 def test_a_cell_that_names_nothing_ends_nothing(suite: Suite, tmp_path: Path) -> None:

@@ -27,7 +27,13 @@ def changed(config: RunConfig = POINT, **changes: Any) -> set[str]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"steps": 2000}, {"gradient_steps": 5}, {"settings": {"gradient_steps": 9}}],
+    [
+        {"seed": 1},
+        {"steps": 2000},
+        {"gradient_steps": 5},
+        {"collectors": 2},
+        {"settings": {"gradient_steps": 9}},
+    ],
     ids=str,
 )
 def test_it_changes_with_the_config(changes: dict[str, Any]) -> None:

@@ -1,13 +1,17 @@
 """A Ray cluster is on loopback, or is joined by address and token; no test needs Ray."""
 
+import errno
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from adaptation.jobs import ray_access, ray_executor
+from adaptation.jobs import ray_access, ray_cluster, ray_executor
 from adaptation.jobs.executor import Job, ProcessExecutor
 from adaptation.jobs.executors import EXECUTORS
+from adaptation.jobs.packed_folder import pack_folder
 from adaptation.jobs.ray_access import BEYOND_LOOPBACK, check_ray, ray_environment
 from adaptation.jobs.ray_executor import RayExecutor
 from robots.errors import BadArgumentError, MissingExtraError, PliantError, RefusedError
@@ -92,53 +96,46 @@ ANSWERS = {
 def test_only_a_cluster_that_refuses_a_wrong_token_is_joined(
     monkeypatch: pytest.MonkeyPatch, probe: str, kind: type[PliantError], reason: str
 ) -> None:
-    monkeypatch.setattr(ray_executor, "PROBE", probe)
-    monkeypatch.setattr(ray_executor, "PROBE_SECONDS", 1.0 if "sleep" in probe else 60.0)
+    monkeypatch.setattr(ray_cluster, "PROBE", probe)
+    monkeypatch.setattr(ray_cluster, "PROBE_SECONDS", 1.0 if "sleep" in probe else 60.0)
     with pytest.raises(kind, match=reason):
-        ray_executor.check_token_is_asked("head:1")
+        ray_cluster.check_token_is_asked("head:1")
 
 
 def test_a_cluster_that_refuses_a_wrong_token_asks_for_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     probe = "import os, sys; sys.exit(f'AuthenticationError {os.environ[\"RAY_AUTH_TOKEN\"]}')"
-    monkeypatch.setattr(ray_executor, "PROBE", probe)
-    ray_executor.check_token_is_asked("head:1")
+    monkeypatch.setattr(ray_cluster, "PROBE", probe)
+    ray_cluster.check_token_is_asked("head:1")
 
 
 class Coreless:
     """A cluster whose machines are gone; it cannot be told to end a job either."""
 
     def __init__(self) -> None:
+        self.ray = self
         self.looks = 0
-        self.is_shut_down = False
+        self.is_closed = False
 
-    def cluster_resources(self) -> dict[str, float]:
+    def cores(self) -> int:
         self.looks += 1
-        return {}
+        return 0
 
     def wait(self, references: list[object], timeout: float) -> tuple[list[object], list[object]]:
-        return [], references  # at once, as Ray does without references
+        ray_executor.sleep(timeout)
+        return [], references
 
     def cancel(self, reference: object, force: bool) -> None:
         raise ConnectionError("gone")
 
-    def shutdown(self) -> None:
-        self.is_shut_down = True
+    def close(self) -> None:
+        self.is_closed = True
 
 
-def coreless_executor() -> tuple[RayExecutor[int], Coreless]:
-    """An executor on a cluster without cores, as it is once it has been joined."""
-    executor: RayExecutor[int] = object.__new__(RayExecutor)
-    cluster = Coreless()
-    state = {"_ray": cluster, "_workers": None, "_waiting": [], "_running": {}, "_before": {}}
-    vars(executor).update(state)
-    return executor, cluster
-
-
-def test_a_cluster_without_a_core_is_looked_at_now_and_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time passes while an executor waits, but the test does not take it."""
     now = 0.0
 
     def monotonic() -> float:
@@ -151,16 +148,96 @@ def test_a_cluster_without_a_core_is_looked_at_now_and_then(
         now += seconds
 
     monkeypatch.setattr(ray_executor, "monotonic", monotonic)
-    monkeypatch.setattr(ray_executor, "sleep", sleep, raising=False)
-    executor, cluster = coreless_executor()
+    monkeypatch.setattr(ray_executor, "sleep", sleep)
+
+
+def executor_on(cluster: Any) -> RayExecutor[int]:
+    """An executor as it is once it has joined a cluster."""
+    executor: RayExecutor[int] = object.__new__(RayExecutor)
+    vars(executor).update(
+        _cluster=cluster,
+        _ray=cluster.ray,
+        _workers=None,
+        _waiting=[],
+        _running={},
+        _without_cores_since=None,
+        received_bytes=0,
+    )
+    return executor
+
+
+@pytest.mark.usefixtures("no_time")
+def test_a_cluster_without_a_core_is_looked_at_now_and_then() -> None:
+    cluster = Coreless()
+    executor = executor_on(cluster)
     executor.submit(Job("waits", abs, (1,)))
     assert list(executor.completed(10.0)) == []
     assert cluster.looks <= 10 / ray_executor.CHECK_INTERVAL + 1
 
 
+@pytest.mark.usefixtures("no_time")
+@pytest.mark.parametrize("is_sent", [False, True])
+def test_a_cluster_without_a_core_is_not_waited_for_for_ever(is_sent: bool) -> None:
+    """Nor where a job was sent just before the last machine was lost."""
+    executor = executor_on(Coreless())
+    if is_sent:
+        executor._running["reference"] = ray_executor._Sent(Job("sent", abs, (1,)))
+    else:
+        executor.submit(Job("waits", abs, (1,)))
+    began = ray_executor.monotonic()
+    with pytest.raises(PliantError, match="has had no core for 300 s"):
+        list(executor.completed())
+    assert ray_executor.monotonic() - began == pytest.approx(ray_cluster.CORE_SECONDS, abs=10)
+
+
+class Answers:
+    """Ray, whose tasks have ended, each with an answer."""
+
+    exceptions = SimpleNamespace(RayTaskError=KeyError, RayError=ConnectionError)
+
+    def __init__(self) -> None:
+        self.ray = self
+
+    def cores(self) -> int:
+        return 1
+
+    def wait(self, references: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        return references, []
+
+    def get(self, reference: Any) -> Any:
+        return reference
+
+
+def test_results_that_cannot_be_written_fail_their_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the disk is full when a folder comes back."""
+    replace_folder = ray_executor.replace_folder
+
+    def replace_or_fail(packed: bytes, folder: Path) -> None:
+        if folder.name == "large":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace_folder(packed, folder)
+
+    monkeypatch.setattr(ray_executor, "replace_folder", replace_or_fail)
+    executor = executor_on(Answers())
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "file").write_text("results")
+    for name in ("large", "small"):
+        answer = ray_executor.Answer(1, None, 2.0, pack_folder(tmp_path / "sent"), b"")
+        job: Job[int] = Job(name, abs, (1,), folder=tmp_path / name)
+        executor._running[answer._replace(printed=name.encode())] = ray_executor._Sent(job)
+    outcomes = {outcome.job.name: outcome for outcome in executor.completed()}
+    assert outcomes["small"].error is None
+    assert (tmp_path / "small" / "file").read_text() == "results"
+    assert outcomes["large"].result is None
+    assert "No space left on device" in (outcomes["large"].error or "")
+
+
 def test_an_executor_leaves_a_cluster_that_does_not_answer() -> None:
-    executor, cluster = coreless_executor()
+    cluster = Coreless()
+    executor = executor_on(cluster)
     executor._running["reference"] = ray_executor._Sent(Job("runs", abs, (1,)))
     with pytest.raises(ConnectionError):
         executor.close()
-    assert cluster.is_shut_down
+    assert cluster.is_closed

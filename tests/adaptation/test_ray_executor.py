@@ -8,14 +8,17 @@ from typing import Any
 import executor_jobs
 import msgspec
 import pytest
+import worker_parts
 from ray_parts import loopback_environment, needs_ray
 from test_bench import COUNTER
 
+from adaptation.jobs import ray_cluster
 from adaptation.jobs.bench import read_suite_results, run_bench
 from adaptation.jobs.cell_records import CellResult
 from adaptation.jobs.executor import Executor, Job, ProcessExecutor
 from adaptation.jobs.ray_executor import MOST_LOSSES, RayExecutor
 from adaptation.suites import FamilyTable, Suite, Training
+from robots.errors import PliantError
 
 PATIENCE = 200.0  # s, on a busy machine
 LISTENING = "0A"  # a state in /proc/net/tcp
@@ -122,6 +125,21 @@ def test_a_cluster_that_asks_for_its_token_is_joined_and_a_job_is_not_lost_for_e
     assert outcomes["square"].result == 9
     assert (outcomes["deadly"].error or "").startswith(f"lost {MOST_LOSSES} times: ")
     assert capsys.readouterr().err.count("sent again: deadly") == MOST_LOSSES - 1
+
+
+def test_a_worker_that_gets_no_core_is_not_waited_for_for_ever(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RayExecutor[int](address=cluster.address) as executor:
+        workers = [executor.start_worker(worker_parts.build_sum, 0) for _ in range(3)]
+        for worker in workers:
+            worker.send(1)
+        assert [worker.receive() for worker in workers[:2]] == [1, 1]
+        monkeypatch.setattr(ray_cluster, "CORE_SECONDS", 1.0)
+        with pytest.raises(PliantError, match="each needs a core, and the Ray cluster has 2"):
+            workers[2].receive()
+        for worker in workers:
+            worker.close()
 
 
 def test_a_node_that_is_killed_loses_no_finished_cell_and_its_own_is_trained_elsewhere(

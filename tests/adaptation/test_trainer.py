@@ -10,13 +10,13 @@ import tiny
 import torch
 
 from adaptation import problem
-from adaptation.jobs import collection, evaluate, heldout
+from adaptation.jobs import collection, evaluate, heldout, workers
 from adaptation.jobs import train as train_job
 from adaptation.jobs.budget import Pace, Progress
 from adaptation.jobs.collection import LocalCollector, ProcessCollector
 from adaptation.jobs.trainer import Trainer
 from adaptation.jobs.training_tasks import TrainingTasks
-from adaptation.jobs.trial_source import OverlappingTrials
+from adaptation.jobs.trial_source import CopiedTrials
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import HeldoutProgress, TrainProgress
@@ -176,7 +176,7 @@ def test_a_trial_is_one_iteration_older_than_the_weights_that_learn_from_it(tmp_
     config = checkpoint.method_config("blind", checkpoint.family_named("tiny"), "cpu", SMALL)
     method = checkpoint.build("blind", run.family, 0, config)
     recorder: Any = Recorder(LocalCollector(run, "method", config))
-    trials = OverlappingTrials(recorder, tasks_of(run, method), 0, None)
+    trials = CopiedTrials(recorder, tasks_of(run, method), 0, None)
     weights = [acting_weights(method)]
     for iteration in range(4):
         trial = trials.next_trial(method, iteration)
@@ -232,7 +232,8 @@ def test_another_process_collects_bit_for_bit_the_same(
         assert there._local is None, "nothing is collected here any more"
     here.close()
     there.close()
-    assert not there._process.is_alive()
+    assert there._worker is not None
+    assert not there._worker._process.is_alive()
 
 
 def test_a_process_that_ends_is_an_error_and_one_that_cannot_start_is_done_without(
@@ -245,7 +246,7 @@ def test_a_process_that_ends_is_an_error_and_one_that_cannot_start_is_done_witho
     tasks = tasks_of(run, method).draw(0)
     for message in (False, True):
         collector = ProcessCollector(run, "method", config)
-        monkeypatch.setattr(collection, "start_process", started_with(message))
+        monkeypatch.setattr(workers, "start_process", started_with(message))
         collector.begin(0, packed, tasks)
         collector.finish()
         if message:
@@ -275,7 +276,7 @@ def started_with(message: bool) -> Any:
     def start_process(target: Any, *arguments: Any, daemon: bool) -> Ended:
         connection = arguments[-1]
         if message:
-            connection.send(True)
+            connection.send((None, None))
         return Ended()
 
     return start_process

@@ -15,6 +15,7 @@ from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.train import describe_progress
 from adaptation.jobs.trainer import Trainer
 from adaptation.jobs.training_tasks import TrainingTasks
+from adaptation.jobs.trial_source import Helpers
 from adaptation.runs import checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
@@ -46,7 +47,7 @@ def run_of(path: Path, sampler: str, method: tuple[str, dict[str, Any]], **chang
 
 def trained(run: Run, role: str = "method", has_second_core: bool = False) -> Run:
     trainer = Trainer(run, role)
-    trainer.has_second_core = has_second_core
+    trainer.helpers = Helpers(has_second_core)
     trainer.train(lambda share, progress: None)
     return run
 

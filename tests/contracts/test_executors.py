@@ -6,10 +6,13 @@ from typing import Any
 
 import executor_jobs
 import pytest
+import worker_parts
 from ray_parts import loopback_environment, needs_ray
 
 from adaptation.jobs.executor import Executor, Job, Outcome
 from adaptation.jobs.executors import EXECUTORS
+from adaptation.jobs.workers import LostWorkerError
+from robots.errors import PliantError
 
 PATIENCE = 120.0  # s, on a busy machine
 MARKS = {"ray": [needs_ray, pytest.mark.slow]}
@@ -126,6 +129,28 @@ def test_jobs_begin_in_the_order_in_which_they_were_submitted(
     outcomes = [outcome.job.name for outcome in executor.completed(PATIENCE)]
     assert sorted(outcomes) == ["a", "b", "c"]
     assert marked(tmp_path) == ["a", "b", "c"]
+
+
+def test_a_worker_keeps_what_it_has_built(executor: Executor[Any]) -> None:
+    """Until its function raises an error, which is not repeated."""
+    worker = executor.start_worker(worker_parts.build_sum, 10)
+    worker.send(1)
+    assert worker.receive() == 11
+    worker.send(executor.share(2))
+    assert worker.receive() == 13
+    worker.send(-1)
+    with pytest.raises(PliantError, match="no negative numbers") as caught:
+        worker.receive()
+    assert not isinstance(caught.value, LostWorkerError)
+    worker.close()
+
+
+def test_a_worker_that_cannot_be_built_says_why(executor: Executor[Any]) -> None:
+    worker = executor.start_worker(worker_parts.build_nothing)
+    worker.send()
+    with pytest.raises(PliantError, match="cannot be built"):
+        worker.receive()
+    worker.close()
 
 
 def marked(marks: Path) -> list[str]:

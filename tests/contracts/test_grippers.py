@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import emulated
 import emulated_feetech
+import emulated_ur
 import numpy as np
 import pytest
 
@@ -25,6 +26,7 @@ from sim.twin import Twin, TwinOptions
 
 OBJECT = 0.015  # m, half the width of what is between the fingers
 FORCE = 8.0  # N, of each finger
+STRONG = 25.0  # N: a 2F-85 presses with 20 N at least
 
 
 @dataclass
@@ -33,6 +35,8 @@ class Hand:
 
     driver: Driver
     outside: Callable[[], int]  # how many goals outside the limits have arrived
+    force: float = FORCE  # N, of each finger, with which it grasps
+    lag: float = 0.0  # s more, for the fingers to follow
 
     def __post_init__(self) -> None:
         arm = self.driver.arm
@@ -53,7 +57,7 @@ class Hand:
 
     def move(self, width: float, seconds: float) -> None:
         """Move the fingers to a position, m, through the gate."""
-        for _ in range(round(seconds / self.driver.capabilities.dt)):
+        for _ in range(round((seconds + self.lag) / self.driver.capabilities.dt)):
             velocities = np.zeros(len(self.driver.arm.joints))
             velocities[-1] = 15 * (width - self.gate.setpoint.q[0, -1])
             self.request(velocities)
@@ -66,12 +70,12 @@ class Hand:
 
     def grasp(self) -> None:
         """Close the fingers on the object."""
-        squeeze = self.gripper.squeeze(OBJECT, np.array([FORCE]))
+        squeeze = self.gripper.squeeze(OBJECT, np.array([self.force]))
         self.move(float(squeeze[0]), 0.9)
 
     @property
     def holds(self) -> bool:
-        return self.gripper.has_grasped(self.state, FORCE)
+        return self.gripper.has_grasped(self.state, self.force)
 
 
 def twin_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
@@ -115,6 +119,22 @@ def feetech_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
         yield Hand(driver, outside)
 
 
+def ur_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
+    pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
+    with emulated_ur.patient_driver(), emulated_ur.emulated_ur5e_2f85() as remote:
+        if held:
+            emulated_ur.RemotePlant(remote).put_between(OBJECT)
+        kind = DRIVERS["ur"]
+        driver: Driver = kind(emulated_ur.UR5E_2F85, None, kind.Options(remote.address))
+        driver.connect()
+
+        def outside() -> int:
+            return remote.do(emulated_ur.count_outside)
+
+        yield Hand(driver, outside, STRONG, lag=0.4)
+        driver.disconnect()
+
+
 def plant_of(arm: ArmSpec, held: bool) -> Plant:
     plant = Plant(arm)
     if held:
@@ -126,6 +146,7 @@ HANDS: dict[str, tuple[str, Callable[[ArmSpec, bool], Iterator[Hand]]]] = {
     "dynamixel": ("viperx_gripper", dynamixel_hand),
     "feetech": ("so101_gripper", feetech_hand),
     "twin": ("viperx_gripper", twin_hand),
+    "ur": ("ur5e_2f85", ur_hand),
 }
 
 
@@ -185,7 +206,7 @@ def test_a_request_that_is_not_finite_moves_no_finger(hand: Hand) -> None:
 def test_an_object_is_grasped_with_the_force_that_was_asked_for_and_let_go(grip: Hand) -> None:
     assert grip.holds
     assert grip.state.q[-1] == pytest.approx(OBJECT, abs=1e-3)
-    assert -grip.state.tau[-1] / 2 == pytest.approx(FORCE, rel=0.2)
+    assert -grip.state.tau[-1] / 2 == pytest.approx(grip.force, rel=0.2)
     grip.move(grip.gripper.opened, 0.6)
     assert not grip.holds
     assert grip.state.q[-1] > OBJECT + 0.01

@@ -19,6 +19,7 @@ from hw_interface.control.events import Event, Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.drivers.payload import Payload
 from hw_interface.drivers.ur_modes import RobotMode, RuntimeState, SafetyMode
+from hw_interface.drivers.ur_options import UrOptions
 from hw_interface.emulators.ur import UrEmulator
 from hw_interface.emulators.ur_program import Order
 from robots.catalog import ARMS
@@ -29,7 +30,7 @@ from sim.families.reach import Reach
 pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
 
 from hw_interface.drivers import ur, ur_link
-from hw_interface.drivers.ur import Ur, UrOptions
+from hw_interface.drivers.ur import Ur
 
 FAMILY = Reach(UR5E)
 LONG = 5.0  # s, for a measurement on a busy machine
