@@ -130,14 +130,12 @@ class SceneObject:
         """Check every number; see the class."""
         _check_kind(self.name, self.kind, self.size, OBJECT_SIZES)
         if not self.name.isidentifier() or self.name in RESERVED:
-            raise BadArgumentError(
-                f"object {self.name!r}: names are identifiers, none of {RESERVED}"
-            )
+            raise BadArgumentError(f"{self.name!r} must be an identifier and none of {RESERVED}")
         if not (np.isfinite(self.mass) and self.mass > 0):
             raise BadArgumentError(f"{self.name}: a mass must be positive, got {self.mass} kg")
         _check_friction(self.name, self.friction)
         if not 0 <= self.restitution <= 1:
-            raise BadArgumentError(f"{self.name}: restitution is in [0, 1], got {self.restitution}")
+            raise BadArgumentError(f"{self.name}: restitution in [0, 1], got {self.restitution}")
         if (self.mesh is not None) != (self.kind == "mesh"):
             raise BadArgumentError(f"{self.name}: only the kind 'mesh' has a mesh, and needs it")
         if bool(self.choices) != (self.kind == "meshes"):

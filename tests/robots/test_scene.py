@@ -21,8 +21,8 @@ BAD_OBJECTS: list[tuple[dict[str, Any], str]] = [
     ({"mass": np.nan}, "mass must be positive"),
     ({"friction": -0.1}, "friction must not be negative"),
     ({"restitution": 1.1}, "restitution"),
-    ({"name": "goal"}, "object 'goal': names are identifiers, none of"),
-    ({"name": "a.b"}, r"object 'a\.b': names are identifiers"),
+    ({"name": "goal"}, "'goal' must be an identifier and none of"),
+    ({"name": "a.b"}, r"'a\.b' must be an identifier"),
     ({"mesh": Path("cube.stl")}, "only the kind 'mesh' has a mesh"),
     ({"kind": "mesh"}, "only the kind 'mesh' has a mesh, and needs it"),
 ]
