@@ -39,7 +39,7 @@ class BeliefKeeper(Forgets[B]):
         return self.belief
 
     def forget_episode(self, before: B) -> B:
-        """As the policy, where that keeps a belief of its own; else ``before``."""
+        """That of the policy if it keeps a belief of its own; else ``before``."""
         self.belief = before
         if isinstance(self._policy, Forgets):
             self.belief = self._policy.forget_episode(before)

@@ -39,7 +39,7 @@ class GuardedBelief(Generic[B]):
     Attributes:
         belief: it.
         episode_belief: what it was after the last update at the end of an episode; else the prior.
-        updater: computes the updates.
+        updater: computes the updates: at first the policy itself.
         events: BELIEF_NOT_FINITE (detail: how many numbers), BELIEF_WORSE (detail: by how much) and
             UPDATE_FAILED: an update was rolled back.
     """
@@ -48,9 +48,8 @@ class GuardedBelief(Generic[B]):
     episode_belief: B
     _prior: B
 
-    def __init__(self, policy: Policy[B], updater: Updater[B] | None = None) -> None:
-        """``updater`` computes the policy's updates; None: the policy itself."""
-        self.updater = updater or policy
+    def __init__(self, policy: Policy[B]) -> None:
+        self.updater: Updater[B] = policy
         self.events = BeliefEvents()
         self._policy = policy
         self._recent: deque[Transition] = deque(maxlen=RECENT)

@@ -1,4 +1,4 @@
-"""What a method is told of a family of tasks."""
+"""What a method may know of a family of tasks."""
 
 import numpy as np
 
@@ -14,10 +14,6 @@ def problem_of(family: Family) -> Problem:
     rng = np.random.default_rng(0)
     splits = [family.sample(rng, RANGE_SAMPLES, split).values for split in ("train", "heldout")]
     values = np.concatenate(splits)
-    low = values.min(0)
-    high = values.max(0)
-    is_constant = high <= low
-    high = np.where(is_constant, low + 1.0, high)  # a constant parameter must not scale by zero
     return Problem(
         family=family.name,
         obs_names=tuple(family.obs.names),
@@ -27,12 +23,11 @@ def problem_of(family: Family) -> Problem:
         horizon=family.horizon,
         episodes=family.episodes,
         task_names=tuple(family.task_names),
-        task_low=tuple(map(float, low)),
-        task_high=tuple(map(float, high)),
+        task_low=tuple(map(float, values.min(0))),
+        task_high=tuple(map(float, values.max(0))),
         reward=None if family.hidden_reward else family.reward,
         simulate=Simulator(family) if family.observes_state else None,
         goal_columns=tuple(family.obs.indices(family.goal_names)),
-        constant_columns=tuple(np.flatnonzero(is_constant).tolist()),
         training_reward=family.training_reward,
         true_reward=family.reward,
     )

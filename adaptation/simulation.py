@@ -72,7 +72,7 @@ class Simulator:
         return np.stack(observations, 1), np.stack(rewards, 1)
 
     def _world(self, count: int) -> VecWorld:
-        """Worlds for at least so many rows."""
+        """Worlds for at least ``count`` rows."""
         size = 1
         while size < count:
             size *= 2

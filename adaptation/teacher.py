@@ -1,4 +1,4 @@
-"""A method that is told the true task: it collects experience for itself, in training only."""
+"""A method that acts on the true task, only to collect its experience in training."""
 
 from typing import Generic, TypeVar
 

@@ -16,6 +16,7 @@ from hw_interface.control.timing import Timing
 from hw_interface.control.words import Word
 from hw_interface.devices import DevicePlan
 from hw_interface.drivers import DRIVERS
+from hw_interface.late_actions import LateActions
 from hw_interface.observation_range import range_distance
 from hw_interface.published_signals import published_setpoint, published_signals
 from hw_interface.recording.process import RecordTo
@@ -49,6 +50,7 @@ class ArmWorld:
         placer: ObjectPlacer | None = None,
         tracker: str | None = None,
         tracker_options: dict[str, Any] | None = None,
+        latency: float = 0.0,
     ) -> None:
         """Start the control process and wait until the arm is connected.
 
@@ -63,6 +65,8 @@ class ArmWorld:
             placer: puts the object at its start once the arm is at its own, such as a person.
             tracker: a name in ``TRACKERS``; None: the object is not measured.
             tracker_options: fields of the tracker's ``Options``.
+            latency: s from a setpoint to the motion; ``applied`` of a step is then what was in
+                effect at the joints.
 
         Raises:
             BadArgumentError: an unknown name or clock, another body, or a combination that the
@@ -88,6 +92,7 @@ class ArmWorld:
         self.clock = clock
         self.rng = np.random.default_rng(seed)
         self._placer = placer
+        self._late_actions = LateActions(latency / (family.dt * family.action_repeat))
         self._kinematics = Kinematics(arm)
         self._policy_times: list[float] = []  # s, from an observation to its action
         self.control = ControlClient(family, plan, clock == "lockstep", record_to)
@@ -119,6 +124,7 @@ class ArmWorld:
         if state["mode"] != Mode.ARMED:
             raise ArmError(f"the arm is in {self.control.explain_mode()}")
         self._due = time.monotonic()
+        self._late_actions.begin(self.family.action.standstill(published_setpoint(state)))
         return self._observe(state)
 
     def _begin_episode(self, task: Task, start: Start) -> Record:
@@ -162,7 +168,8 @@ class ArmWorld:
                 break
         self._decisions += 1
         next_obs = self._observe(state)
-        applied = self._mean_applied(state, sum_before, ticks_before)
+        sent = self._mean_applied(state, sum_before, ticks_before)
+        applied = self._late_actions.send(sent)
         terminated = np.asarray(self.family.terminated(next_obs))
         truncated = np.array([self._decisions >= self.family.horizon])
         if terminated[0] or truncated[0]:

@@ -31,7 +31,8 @@ def where(mask: Tensor, new: T, old: T) -> T:
     """Rows of ``new`` where mask (n,) is set, rows of ``old`` elsewhere."""
 
     def choose(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(mask.view(-1, *[1] * (a.dim() - 1)), a, b)
+        columns = [1] * (a.dim() - 1)
+        return torch.where(mask.view(-1, *columns), a, b)
 
     return map_tensors(choose, new, old)
 

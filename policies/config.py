@@ -10,6 +10,7 @@ from math import log2
 from typing import Self
 
 from policies.method import CollectionSchedule, Problem
+from robots.errors import BadArgumentError
 
 # Environment steps of a full training. At 1/16 gradient steps a transition, soft actor-critic and
 # PEARL are close to their best on half-cheetah after 0.3 to 0.5 million.
@@ -31,7 +32,11 @@ FLAGS_AND_REWARD = 6  # columns of a stored transition that are not observations
 
 
 class MethodConfig(ABC):
-    """Base of the methods' configs."""
+    """Base of the methods' configs.
+
+    The default of a setting that is added to a method must be what the method did before: older
+    checkpoints are loaded with it.
+    """
 
     @property
     @abstractmethod
@@ -52,6 +57,16 @@ class MethodConfig(ABC):
     def for_problem(cls, problem: Problem) -> Self:
         """The config with the numbers that follow from the problem; here, all are defaults."""
         return cls()
+
+
+def check_adapts_between_episodes(method: str, schedule: CollectionSchedule) -> None:
+    """BadArgumentError if a trial has no episode after the first adaptation."""
+    episodes = schedule.episodes_per_trial
+    if episodes < 2:
+        raise BadArgumentError(
+            f"{method} adapts between the episodes of a trial:"
+            f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
+        )
 
 
 def derive_discount(problem: Problem) -> float:

@@ -60,13 +60,11 @@ class Problem:
     horizon: int
     episodes: int
     task_names: tuple[str, ...]
-    task_low: tuple[float, ...]  # range over both splits, to scale what an oracle reads
-    task_high: tuple[float, ...]
+    task_low: tuple[float, ...]  # range over both splits
+    task_high: tuple[float, ...]  # as low where a parameter is the same in every task
     reward: Reward | None  # the family's own; None if it depends on hidden parameters
     # columns of an observation that say what the goal is, and nothing else depends on
     goal_columns: tuple[int, ...] = ()
-    # columns of a task that are the same in every task, at the low end of the range named above
-    constant_columns: tuple[int, ...] = ()
     # the family's simulator; None if an observation does not determine the simulator's state
     simulate: Simulate | None = None
     # reward that actors and critics learn from in training; None: the true reward
@@ -88,6 +86,16 @@ class Problem:
     def task_dim(self) -> int:
         """Number of task parameters, p."""
         return len(self.task_names)
+
+    def task_range(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Low and high, (k,) each, of the task parameters in columns (k,), to scale them by.
+
+        The width of a constant parameter is taken as 1, since scaling divides by it.
+        """
+        device = columns.device
+        low = torch.tensor(self.task_low, device=device)[columns]
+        high = torch.tensor(self.task_high, device=device)[columns]
+        return low, torch.where(high > low, high, low + 1)
 
 
 @dataclass(frozen=True)
@@ -174,11 +182,9 @@ class CollectionSchedule:
 class Method(Protocol[B]):
     """policy = f(belief, obs); belief = f(past).
 
-    Built as ``Method(problem, config, seed, device)``; a method that learns from a replay takes
-    ``replay: Replay | None = None`` as a last argument, and builds one from its config by default.
-    All tensors are made on ``device``. All randomness comes from generators seeded with ``seed``;
-    all state, generators included, passes through ``state_dict``, so that a run resumes bit for
-    bit.
+    Built as ``Method(problem, config, seed, device)``. All tensors are made on ``device``. All
+    randomness comes from generators seeded with ``seed``; all state, generators included, passes
+    through ``state_dict``, so that a run resumes bit for bit.
     """
 
     problem: Problem

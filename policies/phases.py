@@ -1,4 +1,4 @@
-"""Trainings in two phases: first a teacher learns, which knows the task; then its student."""
+"""Trainings in two phases: first a teacher that knows the task learns, then its student."""
 
 from abc import ABC
 from dataclasses import dataclass

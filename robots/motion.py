@@ -7,7 +7,7 @@ from robots.arm import ArmSpec, Limits
 from robots.clearance import Clearance
 from robots.errors import ArmError, BadArgumentError
 from robots.safety import may_start
-from robots.signals import Array, Setpoint
+from robots.signals import Array, Mask, Setpoint
 
 LIMIT_FRACTION = 0.5  # of the velocity, acceleration and jerk limits: homing need not be fast
 RETURN_GAIN = 5.0  # 1/s, of the return to the plan
@@ -134,15 +134,17 @@ def check_measured(arm: ArmSpec, q: Array) -> None:
     Raises:
         ArmError: the message names the first such joint.
     """
+    inside = may_start(q, arm.limits)
+    if not inside.all():
+        raise ArmError(f"{describe_outside(arm, q, inside)}: move it back by hand")
+
+
+def describe_outside(arm: ArmSpec, q: Array, inside: Mask) -> str:
+    """The first joint of ``q`` (j,) that is not ``inside`` (j,), and what its limits allow."""
     limits = arm.limits
-    inside = may_start(q, limits)
-    if inside.all():
-        return
     joint = int(np.argmin(inside))
     allowed = f"allowed are {limits.q_low[joint]:.4g} to {limits.q_high[joint]:.4g}"
-    raise ArmError(
-        f"the joint {arm.joints[joint]} is at {q[joint]:.4g}, {allowed}: move it back by hand"
-    )
+    return f"the joint {arm.joints[joint]} is at {q[joint]:.4g} rad, {allowed}"
 
 
 def explain_block(clearance: Clearance, limits: Limits, q: Array, dq: Array) -> str:

@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -125,6 +126,12 @@ def origin_transform(element: Element) -> Array:
         return np.eye(4)
     xyz = origin.attrib.get("xyz", "0 0 0")
     rpy = origin.attrib.get("rpy", "0 0 0")
+    return _transform(xyz, rpy).copy()
+
+
+@cache  # an arm is read for every model of it, several times for each
+def _transform(xyz: str, rpy: str) -> Array:
+    transform = np.eye(4)
     rotation = np.eye(3)
     for axis, angle in zip(np.eye(3), parse_numbers(rpy, 3), strict=True):
         rotation = rotation_about(axis, angle) @ rotation

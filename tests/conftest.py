@@ -1,7 +1,9 @@
 """Puts this folder on the path, so that the tests of every folder can use the parts in ``tiny``."""
 
+import gc
+import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +16,22 @@ from robots.catalog import ARMS
 from sim.families import FAMILIES
 
 torch.set_num_threads(1)  # as in every command: on a busy machine two threads wait for each other
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores: tests of processes spend part of their time waiting."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage among the imported modules and the tests: they stay to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

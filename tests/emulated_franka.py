@@ -17,16 +17,24 @@ from robots.arm import ArmSpec
 from robots.catalog import ARMS
 
 FR3: ArmSpec = ARMS["fr3"]
+FR3_HAND: ArmSpec = ARMS["fr3_hand"]
 PATIENT = 5000  # cycles of 1 ms
 
 
 def run_emulator(pipe: Connection, address: str, patience: int) -> None:
     """The emulator's process; takes the test's calls between two of its cycles."""
-    from hw_interface.emulators.franka import FrankaEmulator, FrankaEmulatorOptions
-
     assert FR3.reach_zone is not None
     plant = BlockablePlant(FR3, FR3.reach_zone.ready, gravity=False)
-    emulator = FrankaEmulator(FR3, plant, FrankaEmulatorOptions(address, patience))
+    serve_calls(FR3, plant, pipe, address, patience)
+
+
+def serve_calls(
+    arm: ArmSpec, plant: BlockablePlant, pipe: Connection, address: str, patience: int
+) -> None:
+    """Emulate until the test has gone."""
+    from hw_interface.emulators.franka import FrankaEmulator, FrankaEmulatorOptions
+
+    emulator = FrankaEmulator(arm, plant, FrankaEmulatorOptions(address, patience))
     server = emulator.server
     parent = os.getppid()
     cycle = server.cycle
@@ -44,6 +52,14 @@ def run_emulator(pipe: Connection, address: str, patience: int) -> None:
     emulator.serve()
 
 
+def run_hand_emulator(pipe: Connection, address: str, patience: int, between: int) -> None:
+    """The emulator's process of an arm with a hand; ``between`` mm are between its fingers."""
+    plant = BlockablePlant(FR3_HAND, FR3_HAND.home, gravity=False)
+    if between:
+        plant.put_between(between / 2000)
+    serve_calls(FR3_HAND, plant, pipe, address, patience)
+
+
 @contextmanager
 def emulated_franka(patience: int = PATIENT) -> Iterator[Remote]:
     """A controller that may move; no desired position outside the limits may have come of it."""
@@ -52,16 +68,25 @@ def emulated_franka(patience: int = PATIENT) -> Iterator[Remote]:
 
 
 @contextmanager
-def patient_driver(seconds: float = 5.0) -> Iterator[None]:
-    """The driver waits this long for a state: the machine may be busy."""
-    from hw_interface.drivers import franka  # needs an extra
+def emulated_hand(between: int = 0) -> Iterator[Remote]:
+    """The same of an arm with a hand, with an object of so many mm between its fingers."""
+    with serving(run_hand_emulator, count_outside, PATIENT, between) as remote:
+        yield remote
 
-    before = franka.PATIENCE
+
+@contextmanager
+def patient_driver(seconds: float = 5.0) -> Iterator[None]:
+    """The driver waits this long for a state, and longer for the hand: the machine may be busy."""
+    from hw_interface.drivers import franka, franka_hand  # need an extra
+
+    before = (franka.PATIENCE, franka_hand.COMMAND_PATIENCE, franka_hand.CLOSE_PATIENCE)
     franka.PATIENCE = seconds
+    franka_hand.COMMAND_PATIENCE = 10 * seconds
+    franka_hand.CLOSE_PATIENCE = 5 * seconds
     try:
         yield
     finally:
-        franka.PATIENCE = before
+        franka.PATIENCE, franka_hand.COMMAND_PATIENCE, franka_hand.CLOSE_PATIENCE = before
 
 
 def count_outside(server: Any) -> int:

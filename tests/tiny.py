@@ -201,7 +201,7 @@ SCHEDULE = CollectionSchedule(meta_batch=4, episodes_per_trial=2, iterations=3)
 class CounterConfig:
     gain: float = 0.5
     sizes: tuple[int, ...] = (2, 3)
-    schedule: CollectionSchedule = SCHEDULE
+    schedule: CollectionSchedule = field(default_factory=lambda: SCHEDULE)
 
     @classmethod
     def for_problem(cls, problem: Problem) -> "CounterConfig":

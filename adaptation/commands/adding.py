@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 from adaptation.commands.arguments import Json, OptionalName
 
 if TYPE_CHECKING:
-    from adaptation.runs.new_entries import NewArm, NewGripper
+    from adaptation.jobs.add_arm import NewArm
+    from adaptation.jobs.add_gripper import NewGripper
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ def parse_numbers(option: str, text: str) -> list[float]:
 
 
 def read_own_objects(folder: Path) -> "tuple[MeshObject, ...]":
-    """Read a folder of objects; what collides otherwise than its mesh is told on standard error.
+    """Read a folder of objects, with a warning for each that collides otherwise than its mesh.
 
     Raises:
         BadArgumentError: see ``read_objects``.
@@ -172,7 +172,7 @@ def read_own_objects(folder: Path) -> "tuple[MeshObject, ...]":
 
 
 def read_tried_objects(run: "Run", folder: Path | None) -> "tuple[MeshObject, ...]":
-    """Read the objects that a run is tried on; where its oracle cannot take part, that is told."""
+    """Read the objects that a run is tried on, with a warning if its oracle cannot take part."""
     from adaptation.jobs.tried_objects import are_foreign, unmarked
 
     if folder is None:

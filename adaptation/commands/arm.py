@@ -32,9 +32,10 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
+    from adaptation.jobs.deploy import DeployResult
     from adaptation.jobs.trial_folder import TrialConfig
     from adaptation.live.client import LivePage
-    from adaptation.runs.records import DeployResult, TrialResult
+    from adaptation.runs.records import TrialResult
     from adaptation.runs.run import Run
     from robots.mesh_object import MeshObject
     from robots.world import Family
@@ -92,6 +93,9 @@ class ArmOptions(DriverOptions):
     """Tracker that measures the object. Default: the driver's own, which a twin has."""
     tracker_set: Pairs = ()
     """Set an option of the tracker."""
+    latency: float = 0.0
+    """The arm's delay from setpoint to motion, s, over which a method that plans predicts; see
+    `pliant calibrate latency`."""
     park: bool = False
     """Bring the arm to its rest pose at the end, as park does; its motors stay on."""
     live: OptionalPort = None
@@ -146,7 +150,7 @@ class Deploy(ArmOptions):
         self.check()
         check_positive(seconds=self.seconds)
         check_seed(self.seed)
-        run = open_run(self.folder)
+        run = open_run(self.folder).with_latency(self.latency)
         from adaptation.jobs.deploy import deploy
         from adaptation.jobs.operator_console import OperatorConsole
 
@@ -215,7 +219,7 @@ class Trial(ArmOptions):
             from adaptation.jobs.object_labels import read_labels
 
             labels = read_labels(self.labels)
-        run = open_run(self.folder)
+        run = open_run(self.folder).with_latency(self.latency)
         own = read_tried_objects(run, None if is_count else Path(self.objects))
         from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
         from adaptation.jobs.trial import run_trial
@@ -250,6 +254,7 @@ class Trial(ArmOptions):
             clock=self.clock or default_clock(self.driver),
             realtime_episodes=self.realtime_episodes,
             seed=self.seed,
+            latency=self.latency,
             options=self.driver_options,
             tracker=self.tracker,
             tracker_options=self.tracker_options,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from robots.counting import counted
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import DeployResult, Timing, TrialResult
+    from adaptation.jobs.deploy import DeployResult
+    from adaptation.runs.records import Timing, TrialResult
 
 
 def is_complete(result: "DeployResult | TrialResult") -> bool:

@@ -79,6 +79,7 @@ def _latency(command: CalibrationOptions, arm: str, asks: bool) -> LatencyResult
         f" max {1e3 * found.max:.2f} ms; a tick is {1e3 * found.tick:.2f} ms"
     )
     print(f"wrote {result.file}")
+    print(f"to predict over it, with a method that plans: --latency {max(found.p50, 0.0):.4f}")
     for family, setting in result.settings.items():
         print(f"to train for it: pliant train METHOD --family {family} --arm {arm} --set {setting}")
     return result

@@ -8,7 +8,7 @@ from adaptation.commands.arm import DriverOptions
 from robots.catalog import ARMS
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import DoctorResult, Finding
+    from adaptation.jobs.checked import DoctorResult, Finding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,9 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 if TYPE_CHECKING:
-    from adaptation.runs.records import JogResult, MoveResult, ParkResult
+    from adaptation.jobs.jog import JogResult
+    from adaptation.jobs.move import MoveResult
+    from adaptation.jobs.park import ParkResult
     from robots.signals import Array
 
 

@@ -24,8 +24,8 @@ from robots.counting import counted
 from sim.families import FAMILIES
 
 if TYPE_CHECKING:
+    from adaptation.jobs.emulate import EmulationResult
     from adaptation.jobs.sysid import SysidResult
-    from adaptation.runs.records import EmulationResult
 
 
 @dataclass(frozen=True)

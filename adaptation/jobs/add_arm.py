@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import numpy as np
 
-from adaptation.runs.new_entries import NewArm
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -25,6 +25,17 @@ from sim.rendering.render import draw
 MESHES = "meshes"  # the folder of the arm's meshes
 LICENSES = ("LICENSE", "NOTICE")  # files beside a model that go with every copy of it
 MATERIALS = ".mtl"  # of an OBJ file: its colors
+
+
+class NewArm(msgspec.Struct, frozen=True):
+    """What was written for a new arm."""
+
+    arm: str
+    joints: list[str]  # that move the tool, from the base
+    tool: str  # name of the link
+    files: list[str]
+    missing: dict[str, str]  # what the user has to fill in: field and meaning
+    entry_point: str  # the line for the user's pyproject.toml
 
 
 def add_arm(name: str, model: str, tool: str | None, package: Path) -> NewArm:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.add_arm import check_place, copy_licenses, module_name, picture
-from adaptation.runs.new_entries import NewGripper
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -92,6 +92,22 @@ WIDTH = np.array(
     lift_zone=fill_in("lift_zone: {missing_lift_zone}"),
 )
 '''
+
+
+class NewGripper(msgspec.Struct, frozen=True):
+    """What was written for a new gripper, and what was measured on its model."""
+
+    arm: str  # that carries it
+    gripper: str
+    width: list[float]  # m, between the pads: closed, open
+    force: float  # N, of each pad on an object, the mean over several widths
+    force_spread: float  # (largest - smallest) / mean of these forces
+    heave: float  # m, by which the pads move across their stroke, which the entry leaves out
+    turn: float  # rad, by which they turn, the same
+    mass: float  # kg
+    files: list[str]
+    missing: dict[str, str]  # what the user has to fill in: field and meaning
+    entry_point: str  # the line for the user's pyproject.toml
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,9 @@ class ArmSession:
             options: of the driver; a driver that draws random numbers gets ``seed`` besides.
             seed: of episode starts, and of the driver.
             record_to: folder that gets the next ``recording-N.mcap``; None: no recording.
-            tracker: a name in ``TRACKERS``; None: the object is not measured. A simulated arm
-                brings its own.
+            tracker: a name in ``TRACKERS``; None: none, or the own one of a simulated arm.
             tracker_options: of the tracker.
-            run: of the policies, for the recording.
+            run: of the policies; for the recording, and for the latency that they expect.
             operator: the person at the arm; None: nobody holds, stops or watches it.
             park: whether to move to the rest pose after a session without an error.
             labels: how the person at the arm calls the objects.
@@ -107,6 +106,7 @@ class ArmSession:
         self._tracker_options = tracker_options
         self._operator = operator
         self._park = park
+        self._latency = 0.0 if run is None else run.latency
         self._labels = labels or Labels()
         self._parked = False
         self._park_error: str | None = None
@@ -135,6 +135,7 @@ class ArmSession:
             placer=OperatorPlacer(self.family, ask, self._labels) if needs_operator else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
+            latency=self._latency,
         )
         if operator is not None:
             operator.attach(self.world)

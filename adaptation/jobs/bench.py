@@ -66,27 +66,6 @@ class Plan(NamedTuple):
     seconds: float  # a rough guess
 
 
-def run_bench(
-    suite: Suite,
-    out: Path,
-    executor: Executor[CellResult],
-    minutes: float = inf,
-    only: str = "*",
-    seeds: tuple[int, ...] = (),
-) -> int:
-    """Train the cells of a suite that have no result yet; see ``train_cells``.
-
-    Args:
-        suite: what to train.
-        out: folder of the cells.
-        executor: trains them.
-        minutes: wall time after which the call returns.
-        only: see ``chosen_cells``.
-        seeds: instead of the suite's.
-    """
-    return train_cells(chosen_cells(suite, seeds, only), suite, out, executor, minutes)
-
-
 def chosen_cells(suite: Suite, seeds: tuple[int, ...], only: str) -> list[Cell]:
     """The cells of a suite whose names fit a pattern, such as ``pearl-slide-*``."""
     return [cell for cell in suite_cells(suite, seeds) if fnmatchcase(cell.name, only)]

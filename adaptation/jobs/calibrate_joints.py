@@ -209,8 +209,9 @@ def _read_posture(driver: CalibratedDriver, posture: Array, pose: str, ask: Ask)
 
 def _check_either_sign(servos: Sequence[Any], ticks: Array, posture: Array, signs: Array) -> None:
     """Refuse a posture that fits a joint with neither sign, before anything moves."""
-    same = np.abs(zeros_at(ticks, posture, signs) - [servo.zero for servo in servos])
-    other = np.abs(zeros_at(ticks, posture, -signs) - [servo.zero for servo in servos])
+    recorded = np.array([servo.zero for servo in servos])
+    same = np.abs(zeros_at(ticks, posture, signs) - recorded)
+    other = np.abs(zeros_at(ticks, posture, -signs) - recorded)
     better = np.where(same <= other, signs, -signs)
     check_offsets(servos, zeros_at(ticks, posture, better))
 

@@ -4,8 +4,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from adaptation.jobs.checked import Checked
-from adaptation.runs.records import Finding
+from adaptation.jobs.checked import Checked, Finding
 from hw_interface.calibration.latency_file import latency_path, now_utc, read_latency
 from robots.errors import BadArgumentError
 

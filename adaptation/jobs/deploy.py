@@ -4,6 +4,7 @@ from collections import Counter
 from time import monotonic
 from typing import Any
 
+import msgspec
 import torch
 
 from adaptation.jobs.arm_options import default_clock
@@ -11,9 +12,25 @@ from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.placing import sample_objects
-from adaptation.runs.records import DeployResult, EpisodeRecord, Event
+from adaptation.runs.records import EpisodeRecord, Event, Row, Timing
 from adaptation.runs.run import Run
 from hw_interface.recording.process import RecorderProcess
+
+
+class DeployResult(msgspec.Struct, frozen=True):
+    """What ``deploy`` did."""
+
+    episodes: int
+    returns: Row  # one per episode
+    success: list[bool]
+    metrics: dict[str, Row]
+    verdicts: dict[str, int]
+    events: list[Event]
+    timing: Timing | None
+    seconds: float
+    recording: str | None  # its MCAP file; null where none could be created
+    recording_error: str | None  # why it is not complete; the exit status is 1 then
+    park_error: str | None  # why the arm was not parked at the end; the same
 
 
 def deploy(

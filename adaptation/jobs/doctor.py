@@ -22,8 +22,7 @@ import numpy as np
 
 from adaptation.jobs.arm_options import check_options, check_port
 from adaptation.jobs.calibration_age import check_calibration
-from adaptation.jobs.checked import Checked
-from adaptation.runs.records import DoctorResult, Finding
+from adaptation.jobs.checked import Checked, DoctorResult, Finding
 from hw_interface.control.pacing import measure_loop, realtime
 from hw_interface.control.watchdog import WatchdogConfig
 from hw_interface.drivers import DRIVERS
@@ -182,7 +181,7 @@ def check_memory(checked: Checked) -> Finding:
 
 
 def check_loop(checked: Checked) -> Finding:
-    """How late the control loop is: for some seconds, in a process of its own as on an arm."""
+    """How late the control loop is, measured in a process of its own as on an arm."""
     dt = _tick(checked.driver)
     is_realtime, lateness = _measure(dt, checked.seconds)
     latest = float(lateness.max())

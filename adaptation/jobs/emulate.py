@@ -4,7 +4,8 @@ import threading
 from dataclasses import fields
 from typing import Any
 
-from adaptation.runs.records import EmulationResult
+import msgspec
+
 from hw_interface.control.pacing import realtime
 from hw_interface.emulators import EMULATORS
 from robots.catalog import ARMS
@@ -12,6 +13,14 @@ from robots.errors import BadArgumentError
 from sim.plant import Plant
 
 PRIORITY = 40  # SCHED_FIFO priority, below that of the control process
+
+
+class EmulationResult(msgspec.Struct, frozen=True):
+    """What an emulated controller was sent."""
+
+    port: str
+    goals: int  # position goals that arrived
+    outside: int  # of these, how many were outside the arm's limits
 
 
 def emulate(

@@ -99,7 +99,7 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     training = msgspec.to_builtins(config)
     for name in (*NO_INFLUENCE, "settings", "preset"):
         del training[name]
-    # fields that were added later: with their default, earlier fingerprints stay valid
+    # what was added later counts only where it is used, so that earlier fingerprints stay valid
     if config.task_sampler == DEFAULT:
         del training["task_sampler"]
     if config.collectors == 1:
@@ -109,7 +109,7 @@ def _config_hash(config: RunConfig, family: Family) -> str:
     settings = checkpoint.method_config(config.method, family, config.preset, config.settings)
     parts = [training, settings]
     ranges = ranges_in(config.settings)
-    if ranges:  # likewise
+    if ranges:
         parts.append(ranges)
     return digest(msgspec.json.encode(parts, order="sorted"))
 

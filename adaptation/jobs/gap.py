@@ -132,7 +132,7 @@ def _act(family: Family, run: Run, engine: str, task: Task, seed: int) -> Tensor
 
 
 def _instants(periods: int) -> Indices:
-    """``INSTANTS`` of the control periods 1 to ``periods``, fewer if there are not so many."""
+    """Up to ``INSTANTS`` control periods, evenly spread over 1 to ``periods``."""
     shares = np.arange(1, INSTANTS + 1) / INSTANTS
     return np.unique(np.maximum(1, np.round(periods * shares).astype(np.int64)))
 

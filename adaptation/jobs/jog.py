@@ -4,11 +4,11 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.arm_options import check_options, default_clock
 from adaptation.jobs.park import NoTask
-from adaptation.runs.records import JogResult
 from hw_interface.arm_world import ArmWorld
 from hw_interface.published_signals import published_setpoint
 from robots.actions import JointVelocity
@@ -28,6 +28,14 @@ ESCAPE = "\x1b"  # begins what a terminal sends for a special key; letters of mo
 PERIODS = 2  # control periods that a key moves: 0.2 s
 WAIT = 0.05  # s that simulated time waits for a key
 DAMPING = 1e-4  # m², of the least squares near a singularity
+
+
+class JogResult(msgspec.Struct, frozen=True):
+    """Where an arm stands after it was moved by keys."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    steps: int  # that keys have asked for
 
 
 class Keys(Protocol):

@@ -3,20 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.park import open_arm
-from adaptation.runs.records import MoveResult
 from hw_interface.arm_moves import MovePlan
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.counting import counted
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.motion import ARRIVED_TOLERANCE
+from robots.motion import ARRIVED_TOLERANCE, describe_outside
 from robots.signals import Array
 
 POSES = ("home", "rest")  # that every arm has
+
+
+class MoveResult(msgspec.Struct, frozen=True):
+    """Where a move has left an arm."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    moved: bool  # False: it was not confirmed, and the arm stands where it stood
+    seconds: float  # that the plan takes
 
 
 def parse_pose(arm: ArmSpec, text: str) -> Array:
@@ -45,9 +54,7 @@ def parse_pose(arm: ArmSpec, text: str) -> Array:
     limits = arm.limits
     inside = (q >= limits.q_low) & (q <= limits.q_high)  # False for NaN
     if not inside.all():
-        joint = int(np.argmin(inside))
-        allowed = f"allowed are {limits.q_low[joint]:.4g} to {limits.q_high[joint]:.4g}"
-        raise BadArgumentError(f"--to: {arm.joints[joint]} is {q[joint]:.4g} rad, {allowed}")
+        raise BadArgumentError(f"--to: {describe_outside(arm, q, inside)}")
     return q
 
 

@@ -65,7 +65,7 @@ def replace_folder(packed: bytes, folder: Path) -> None:
 
     Raises:
         DamagedError: see ``unpack_folder``; the folder is left as it is.
-        OSError: there is no space; likewise.
+        OSError: there is no space; the folder is left as it is.
     """
     partial = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)

@@ -3,10 +3,10 @@
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.arm_options import check_options, default_clock
-from adaptation.runs.records import ParkResult
 from hw_interface.arm_world import ArmWorld
 from robots.actions import JointVelocity
 from robots.arm import ArmSpec
@@ -15,6 +15,14 @@ from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from sim.families.base import BaseFamily
+
+
+class ParkResult(msgspec.Struct, frozen=True):
+    """Where an arm was parked."""
+
+    arm: str
+    q: list[float]  # rad, the joints as they were measured
+    torque_off: bool  # whether the motors are off
 
 
 class NoTask(BaseFamily):

@@ -10,7 +10,7 @@ import torch
 
 from adaptation.belief_keeper import BeliefKeeper
 from adaptation.jobs.arm_session import decorrelate_rng
-from adaptation.jobs.recording_notes import WEIGHTS
+from adaptation.jobs.recording_notes import WEIGHTS, expected_latency
 from adaptation.jobs.trial_folder import TrialHeader
 from adaptation.jobs.tried_objects import tried_family, tried_policies
 from adaptation.jobs.view import check_out, check_screen, write_clips
@@ -88,6 +88,7 @@ def replay(
         raise BadArgumentError(f"the recording holds the trials 0 to {last}, not {number}")
     run = Run.open(run_folder or _run_of(path, session))
     _check_weights(run, session, path)
+    run = run.with_latency(expected_latency(session.notes))
     objects = _own_objects(path)
     family = tried_family(run, objects)
     if out is not None or window:

@@ -16,8 +16,8 @@ CHECK_INTERVAL = 5.0  # s between two checks of the trainings' progress
 OUTPUT = "output.txt"  # file of a run folder that gets what its process prints
 
 
-def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgress]:
-    """Train runs and their references in parallel, with one core for each role of a run.
+def train_all(runs: Sequence[Run]) -> list[TrainProgress]:
+    """Train runs and their references in parallel on all cores, one for each role of a run.
 
     A run with several collectors has a core for each of them too.
 
@@ -26,7 +26,6 @@ def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgre
 
     Args:
         runs: the runs to train, each from its checkpoint if it has one.
-        cores: number of cores to use; None: all that this process may run on.
 
     Returns:
         The last line of each log.
@@ -34,8 +33,7 @@ def train_all(runs: Sequence[Run], cores: int | None = None) -> list[TrainProgre
     Raises:
         PliantError: a training failed; all others were trained to their end first.
     """
-    if cores is None:
-        cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     roles = max(len(run.roles) for run in runs)
     collectors = max(run.config.collectors for run in runs)
     needed = roles if collectors == 1 else roles + collectors

@@ -30,6 +30,7 @@ class TrialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clock: str = "lockstep"  # or realtime
     realtime_episodes: int = 0  # further episodes, in real time, after a trial in lockstep
     seed: int = 0
+    latency: float = 0.0  # s, of the arm, which the policies expect
     own_objects: tuple[MeshObject, ...] = ()  # of a user, of which objects are taken; (): the run's
     # How to connect to the arm and the tracker; this may differ when a trial is resumed.
     options: dict[str, Any] = {}  # of the driver

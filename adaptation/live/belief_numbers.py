@@ -24,7 +24,7 @@ MOST = 32  # numbers that are shown
 def describe_belief(belief: object, policy: object, family: Family) -> list[BeliefNumber]:
     """What a belief says of one world.
 
-    Particles are told in the parameters that they stand for, with weighted mean and spread. A
+    Particles are shown as the parameters that they stand for, with weighted mean and spread. A
     Gaussian over learned numbers of the task, z, has a mean and a spread for each. Of any other
     tensor each number is shown if it has few, else their mean and standard deviation.
 

@@ -1,4 +1,4 @@
-"""The policy's side of the live page: its process, what it is told, and what its buttons ask for.
+"""The policy's side of the live page: it starts the page, sends to it and answers its buttons.
 
 Nothing here waits for the page. The loop that acts only keeps references; a thread describes them
 some times a second and sends them without waiting: what the page does not take is lost, and the

@@ -96,7 +96,7 @@ class Page:
         self._ask(word)
 
     def show(self, shown: Snapshot) -> None:
-        """Show what the policy's process has told, and what the control process publishes now."""
+        """Show what the policy's process has sent, and what the control process publishes now."""
         self._attach(shown.shared)
         with self.server.atomic():
             self._draw_task(shown)

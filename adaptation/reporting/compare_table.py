@@ -16,7 +16,7 @@ FORMATS = (".svg", ".png", ".pdf")
 
 
 def compare_table(comparison: RunsComparison) -> str:
-    """Every entry with all its policies, and what it is worth beside the first."""
+    """Every entry with all its policies, and its difference to the first entry."""
     lines = []
     first = comparison.entries[0]
     for entry in comparison.entries:

@@ -124,7 +124,7 @@ def to_svg_file(figure: Figure) -> str:
 
 
 def _two_panels(methods: int) -> tuple[Figure, tuple[Axes, Axes]]:
-    """A figure that is high enough for a legend of so many methods, and its panels."""
+    """A figure that is high enough for a legend of all ``methods``, and its panels."""
     legend = LEGEND_ROW * (methods + 1)
     figure = new_figure(WIDTH, max(HEIGHT, legend))
     left = new_axes(figure, (1, 2, 1))

@@ -36,7 +36,6 @@ TITLE_HEIGHT = 0.3
 def render_playback(
     arm: ArmSpec,
     clips: Sequence[Clip],
-    dark: bool = False,
     item: SceneObject = FLAT_OBJECT,
     camera: Camera | None = None,
 ) -> str:
@@ -45,7 +44,6 @@ def render_playback(
     Args:
         arm: the arm that all clips show.
         clips: at least one; they follow one another, each with its title above the table.
-        dark: use the dark theme.
         item: the object that the tasks of the clips describe.
         camera: where the page is looked at from at first; None: from where the arm is seen well.
 
@@ -53,12 +51,10 @@ def render_playback(
         The page.
     """
     with redirect_stdout(io.StringIO()):  # viser prints the address of its short-lived server
-        return _serialize(arm, clips, dark, item, camera or camera_for(arm))
+        return _serialize(arm, clips, item, camera or camera_for(arm))
 
 
-def _serialize(
-    arm: ArmSpec, clips: Sequence[Clip], dark: bool, item: SceneObject, camera: Camera
-) -> str:
+def _serialize(arm: ArmSpec, clips: Sequence[Clip], item: SceneObject, camera: Camera) -> str:
     server = ViserServer(host="127.0.0.1", port=0, verbose=False)
     try:
         set_up_view(server, camera)
@@ -68,7 +64,7 @@ def _serialize(
         recording.insert_sleep(first)
         for duration in moments:
             recording.insert_sleep(duration)
-        return recording.as_html(dark_mode=dark)
+        return recording.as_html(dark_mode=False)
     finally:
         server.stop()
 

@@ -17,11 +17,12 @@ from adaptation.runs.decisions import TOLERANCE, largest_deviation, record_decis
 from adaptation.runs.fitting import check_arm, check_family
 from adaptation.runs.journal import ReplayJournal, acting_state
 from adaptation.runs.range_settings import ranges_in, split_ranges
+from adaptation.runs.recorded_config import read_config, report_added
 from adaptation.runs.soundness import unsound_tensors
 from policies.method import Method, TrialBatch
 from policies.methods import METHODS
 from policies.presets import load_preset
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable, configure
 from robots.errors import DamagedError, PliantError, RefusedError
 from robots.world import Family
@@ -108,7 +109,6 @@ def build(
     seed: int,
     config: Configurable | None = None,
     device: torch.device = CPU,
-    replay: Replay | None = None,
 ) -> Method[Any]:
     """Build a method that has learned nothing yet.
 
@@ -118,14 +118,10 @@ def build(
         seed: of its weights and of its random stream.
         config: its config; None: the one for this family without any change.
         device: of its tensors.
-        replay: for a method that learns from one; None: it builds its own.
     """
     if config is None:
         config = method_config(name, family, DEFAULT_PRESET, {})
-    arguments = [problem_of(family), config, seed, device]
-    if replay is not None:
-        arguments.append(replay)
-    method: Method[Any] = METHODS[name](*arguments)
+    method: Method[Any] = METHODS[name](problem_of(family), config, seed, device)
     return method
 
 
@@ -196,6 +192,8 @@ def load(
 ) -> Checkpoint:
     """Read a checkpoint.
 
+    A setting that did not exist when it was saved takes its default, and a note says so.
+
     Args:
         folder: where it was saved.
         arm: name of the arm that it will drive, if any.
@@ -213,8 +211,12 @@ def load(
         contract = read_contract(files[CONTRACT], str(folder / CONTRACT))
         check_family(contract, family, family_arm, str(folder))
     loaded, tree = _open(files, folder, arm)
+    report_added(loaded.contract.config, loaded.method.config, str(folder))
     if journal is not None:
-        _restore_replay(loaded.method, tree, journal)
+        if isinstance(loaded.method, LearnsFromReplay) and "replay" in tree:
+            journal.restore(tree["replay"], loaded.method.replay)
+        else:  # of an older format, with the replay in its state
+            journal.clear()
     return loaded
 
 
@@ -255,7 +257,7 @@ def _verified(
     digest = sha256(files[WEIGHTS]).hexdigest()
     c = contract
     current = describe(c.family, loaded.family, c.method, loaded.method, digest, c.family_arm)
-    different = differences(contract, current)
+    different = differences(c, current)
     if different:
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *different]))
     deviation = largest_deviation(loaded.method, tree["examples"])
@@ -268,17 +270,8 @@ def _verified(
     return loaded, tree
 
 
-def _restore_replay(method: Method[Any], tree: dict[str, Any], journal: ReplayJournal) -> None:
-    """Fill the replay from its journal; a checkpoint of an older format holds it itself."""
-    mark = tree.get("replay")
-    if mark is not None and isinstance(method, LearnsFromReplay):
-        journal.restore(mark, method.replay)
-    else:
-        journal.clear()
-
-
 def _rebuild(contract: Contract, tree: dict[str, Any]) -> Checkpoint:
-    config = msgspec.convert(contract.config, METHODS[contract.method].Config)
+    config = read_config(contract.config, METHODS[contract.method].Config)
     family = _family_of(contract)
     method = _revive(contract.method, family, config, tree["method"])
     return Checkpoint(method, family, contract, tree["trainer"])

@@ -14,6 +14,7 @@ import numpy as np
 
 from adaptation.runs.decisions import EXAMPLES, single_prior
 from adaptation.runs.files import UNREADABLE
+from adaptation.runs.recorded_config import with_added
 from adaptation.runs.versions import pliant_version
 from policies.belief import named_tensors
 from policies.method import Method, Problem
@@ -169,6 +170,8 @@ def differences(trained: Contract, current: Contract) -> list[str]:
         now = msgspec.to_builtins(getattr(current, name))
         if name == "limits":
             was = {limit: now[limit] for limit in ADDED_LIMITS} | was
+        if name == "config":
+            was = with_added(was, now)
         lines += _compare(name, was, now)
     return lines
 

@@ -2,13 +2,13 @@
 
 The product of several settings may be too large, the references are trained in parallel with the
 method, and a container may have less memory than its machine. The estimates are rough: they detect
-settings that are far too large, not those near the limit. What attention needs for each pair of
-ticks is not counted. The worlds of PyBullet are larger and are counted by its engine.
+settings that are far too large, not those near the limit. The worlds of PyBullet are larger and
+are counted by its engine.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
+from math import prod, sqrt
 from typing import Any
 
 from adaptation.problem import problem_of
@@ -33,6 +33,9 @@ FLOAT_BYTES = 4
 # pass; measured: 5 for soft actor-critic, 10 for MAML, 17 for a transformer.
 GRAPH = 12
 GENERATED = 2  # the same for each weight that a hypernetwork generates at a tick; measured: 1.9
+# The same for each block of attention, tick, and tick that it attends to; measured: 1.6 for a
+# transformer, 4 for SNAIL.
+ATTENDED = 4
 PLANNED = 4  # copies of the actions and states of candidate plans, which have no gradient
 
 # Settings that make up a batch together, without the names of the configs they are in.
@@ -67,11 +70,13 @@ class Need:
 
     settings: dict[str, int]  # by dotted name
     unit: float  # bytes, where the product is 1
+    squared: str = ""  # the one of the settings, if any, that is a factor twice
 
     @property
     def size(self) -> float:
         """Bytes."""
-        return self.unit * prod(self.settings.values())
+        twice = self.settings.get(self.squared, 1)
+        return self.unit * twice * prod(self.settings.values())
 
     def describe(self) -> str:
         """The settings with their values."""
@@ -129,13 +134,25 @@ def _check(needs: list[Need], reference_needs: list[Need]) -> None:
         growing = [need for need in needs if name in need.settings]
         if "schedule." in name:  # the references follow the method's schedule
             growing += reference_needs
-        grown = _sum(growing)
-        room = memory - (total - grown)
-        most = int(value * room / grown)
+        room = memory - (total - _sum(growing))
+        most = int(value * _largest_factor(name, growing, room))
         if most >= 1:
             fitting.append(f"{name} at most {most}")
     advice = "; give " + ", or ".join(fitting) if fitting else ""
     raise BadArgumentError(message + advice)
+
+
+def _largest_factor(name: str, needs: list[Need], room: float) -> float:
+    """The factor on a setting with which needs that grow with it take no more than ``room`` bytes.
+
+    It is the positive solution of quadratic · x² + linear · x = room.
+    """
+    quadratic = _sum(need for need in needs if need.squared == name)
+    linear = _sum(needs) - quadratic
+    if quadratic == 0:
+        return room / linear
+    root = sqrt(max(0.0, linear**2 + 4 * quadratic * room))
+    return (root - linear) / (2 * quadratic)
 
 
 def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
@@ -155,6 +172,8 @@ def list_needs(config: MethodConfig, problem: Problem) -> Iterable[Need]:
         if name.endswith("buffer_tasks"):
             episodes = name.removesuffix("buffer_tasks") + "schedule.episodes_per_trial"
             yield Need({name: values[name], episodes: values[episodes]}, each)
+    if "blocks" in values and values.get("memory", "attention") == "attention":
+        yield from _attention_needs(values, problem)
     if "planner.num_samples" in values:
         tasks = {"schedule.meta_batch": config.schedule.meta_batch}
         yield _planner_need(values, tasks, problem, max(widths, default=0))
@@ -170,10 +189,23 @@ def _generated_weights(values: dict[str, Any], problem: Problem) -> int:
     return first_layers + last_layers
 
 
+def _attention_needs(values: dict[str, Any], problem: Problem) -> Iterable[Need]:
+    """Of every tick that is learned from, with its window and with the ticks beside it."""
+    each = FLOAT_BYTES * ATTENDED * values["blocks"]
+    if "segment" in values:  # which is the window, too
+        segments = _find(values, ("segment",)) | {"sac.meta_batch": values["sac.meta_batch"]}
+        yield Need(segments, 2 * each, squared="segment")
+        return
+    episodes = "schedule.episodes_per_trial"
+    trials = {name: values[name] for name in ("schedule.meta_batch", episodes)}
+    yield Need(trials | {"window": values["window"]}, problem.horizon * each)
+    yield Need(trials, problem.horizon**2 * each, squared=episodes)
+
+
 def _schedule_needs(
     prefix: str, values: dict[str, Any], problem: Problem, numbers: int
 ) -> Iterable[Need]:
-    """What is collected; so many ``numbers`` of networks are kept for each of its ticks."""
+    """What is collected; ``numbers`` of the networks are kept for each of its ticks."""
 
     def setting(name: str) -> dict[str, int]:
         return {prefix + name: values[prefix + name]}

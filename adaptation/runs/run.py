@@ -1,7 +1,9 @@
 """A run folder: the config that training was started with, the checkpoints, and the curves."""
 
+import math
 import platform
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from adaptation.runs.references import reference_settings
 from adaptation.runs.run_config import RunConfig, check_config
 from adaptation.runs.versions import current_commit, installed_version, pliant_version
 from adaptation.teacher import missing_student
+from policies.planning.mpc_method import MpcMethod
 from robots.errors import BadArgumentError, DamagedError, RefusedError
 from robots.world import Family
 
@@ -33,6 +36,8 @@ class Run:
     Attributes:
         path: the folder.
         config: what training was started with.
+        latency: s from a setpoint to the arm's motion, which ``adapted`` and ``no_adaptation``
+            expect.
         roles: the roles that training fills.
     """
 
@@ -40,6 +45,7 @@ class Run:
         """Use ``Run.create`` or ``Run.open``."""
         self.path = path
         self.config = config
+        self.latency = 0.0
         self._checkpoints: dict[str, Checkpoint] = {}
 
     @classmethod
@@ -127,6 +133,22 @@ class Run:
         document["config"] = msgspec.to_builtins(config)
         replace_file(file, msgspec.json.format(msgspec.json.encode(document), indent=2))
         return Run(self.path, config)
+
+    def with_latency(self, latency: float) -> "Run":
+        """The run with policies that expect a latency of the arm, s.
+
+        Raises:
+            BadArgumentError: it is negative or not finite; or the method does not plan with a
+                model, by which it could predict over a latency.
+        """
+        if not 0 <= latency < math.inf:
+            raise BadArgumentError(f"a latency must not be negative, got {latency} s")
+        name = self.config.method
+        if latency > 0 and not issubclass(checkpoint.method_class(name), MpcMethod):
+            raise BadArgumentError(f"{name} plans with no model that could predict over a latency")
+        changed = copy(self)
+        changed.latency = latency
+        return changed
 
     def last_progress(self, role: str) -> TrainProgress | None:
         """The last iteration in the log of a role; None before the first one."""
@@ -238,6 +260,9 @@ class Run:
         missing = missing_student(loaded.method)
         if arm is not None and missing is not None:
             raise RefusedError(f"{self.path}: {missing}")
+        if isinstance(loaded.method, MpcMethod):
+            decision = self.family.dt * self.family.action_repeat
+            loaded.method.expect_latency(self.latency / decision)
         loaded.restore()
         yield "adapted", loaded.method
         loaded.restore()

@@ -39,7 +39,7 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     collectors: Count = 1  # processes that collect the method's experience; more draw other numbers
     evaluations: WholeNumber = 10  # on held-out tasks during training; 0: none
     evaluation_tasks: Count = 20  # held-out tasks of each evaluation
-    # of the training's time, at most; an evaluation beyond it is left out, but never the last
+    # largest share of the training's time; evaluations beyond it are left out, except the last
     evaluation_share: Share = 0.05
     settings: dict[str, Any] = {}  # changes to the method's config; range.NAME: to its tasks' range
     objects: tuple[MeshObject, ...] = ()  # of a user, in the place of the family's own

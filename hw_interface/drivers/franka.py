@@ -5,12 +5,12 @@ millisecond and brakes when no new velocity comes, see ``franka_link``.
 """
 
 import contextlib
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.franka_fingers import FrankaFingers
 from hw_interface.drivers.franka_link import FrankaLink
 from hw_interface.drivers.franka_modes import (
     MAY_MOVE,
@@ -19,6 +19,7 @@ from hw_interface.drivers.franka_modes import (
     describe_stop,
     names_of,
 )
+from hw_interface.drivers.franka_options import FrankaOptions, check_options
 from hw_interface.drivers.franka_rest import SETTLED, come_to_rest
 from hw_interface.drivers.host_address import resolve
 from hw_interface.drivers.payload import read_payload
@@ -46,21 +47,12 @@ CREEP = 0.02
 STOP_PATIENCE = 6.0  # s for the arm to come to rest
 
 
-@dataclass(frozen=True)
-class FrankaOptions:
-    """Address of the controller, and whether a reflex of an earlier session is ended."""
-
-    port: str = ""  # its address
-    recover: bool = False  # the operator's word that the arm may move again
-    payload: tuple[float, ...] = ()  # kg and x, y, z in m; nothing: as it is set
-
-
 class Franka:
     """A Driver. The controller holds the arm after ``stop`` and ``disconnect``."""
 
     Options = FrankaOptions
     capabilities: ClassVar[Capabilities] = Capabilities(
-        dt=TICK, realtime=True, wrench=True, payload=True, holds_weight=True
+        dt=TICK, realtime=True, wrench=True, gripper=True, payload=True, holds_weight=True
     )
 
     def __init__(
@@ -69,21 +61,16 @@ class Franka:
         """Check the options; touches no hardware.
 
         Raises:
-            BadArgumentError: no address, another arm than an FR3, or too heavy a payload.
+            BadArgumentError: see ``check_options``; also for too heavy a payload.
         """
         self.arm = arm
         self.options = options or FrankaOptions()
-        if arm.name.startswith("panda"):
-            reason = "the client's libfranka speaks to the Franka Research 3 only"
-            raise BadArgumentError(f"the driver franka does not drive the {arm.name}: {reason}")
-        if not arm.name.startswith("fr3"):
-            raise BadArgumentError(f"the driver franka drives a Franka Research 3, not {arm.name}")
-        if not self.options.port:
-            message = "a Franka arm is reached by its controller's address"
-            raise BadArgumentError(f"{message}: give --port, such as 172.16.0.2")
+        check_options(arm, self.options)
         self._payload = read_payload(self.options.payload, arm)
         self._lease: Lease | None = None
         self._link: FrankaLink | None = None
+        self._fingers: FrankaFingers | None = None  # of an arm with a hand, while connected
+        self._joints = slice(len(arm.tool_joints))  # all but the hand's
         self._stopping: Bounded | None = None  # the stop that is under way
         self._enabled = False
         # whether a reflex may be ended: the operator has said so, or has cleared a fault since
@@ -93,8 +80,9 @@ class Franka:
         self._is_fresh = False  # whether the newest reading was new
         self._driven = False  # whether the newest velocity was more than ``CREEP``
         self._unmoved = 0  # see ``UNMOVED``
-        self._state: JointState | None = None
-        self._desired = arm.home  # (j,) rad, the controller's newest desired position
+        self._state: JointState | None = None  # without the hand
+        # (j,) rad, the controller's newest desired position
+        self._desired = arm.home[self._joints]
 
     def connect(self) -> None:
         """Open the connection and check that the arm may move; nothing moves.
@@ -105,7 +93,7 @@ class Franka:
         Raises:
             ArmError: another program drives this arm.
             OSError: no controller answers at this address.
-            RuntimeError: the arm may not move; the message says what to do.
+            RuntimeError: arm or hand may not move; the message says what to do.
         """
         self.disconnect()
         address = resolve(self.options.port)  # the same lease for every name of the host
@@ -115,6 +103,9 @@ class Franka:
         self._link = FrankaLink(address, self.arm)
         self._end_reflex()
         self._check_ready()
+        if self.arm.gripper is not None:
+            force = self.options.grip
+            self._fingers = FrankaFingers(address, self.arm.gripper, force, self.options.home)
 
     @property
     def link(self) -> FrankaLink:
@@ -148,8 +139,8 @@ class Franka:
         again only after the operator has cleared the fault.
 
         Raises:
-            RuntimeError: the arm may not move, or does not take the payload; the message says what
-                to do.
+            RuntimeError: arm or hand may not move, or the arm does not take the payload; the
+                message says what to do.
             OSError: the controller does not answer.
         """
         self._enabled = False
@@ -159,6 +150,8 @@ class Franka:
         self._check_ready()
         if self._payload is not None:
             self.link.set_load(self._payload)
+        if self._fingers is not None:
+            self._fingers.enable()
         self._trip = ""
         self._driven = False
         self._may_recover = True
@@ -173,9 +166,16 @@ class Franka:
     def read(self) -> JointState:
         """The measurement of this tick; the previous one if none arrived in time.
 
+        A hand with a problem, such as a lost link, gives it the condition ERROR.
+
         Raises:
-            OSError: the link is lost.
+            OSError: the link to the arm is lost.
         """
+        state = self._read_arm()
+        return state if self._fingers is None else self._fingers.extend(state)
+
+    def _read_arm(self) -> JointState:
+        """The measurement without the hand; see ``read``."""
         before = -np.inf if self._state is None else self._state.stamp - self._began
         state, stamp = self.link.await_state(before + TICK - JITTER, PATIENCE)
         desired = np.array(state.q_d)
@@ -228,19 +228,26 @@ class Franka:
             raise BadArgumentError(f"a target must be finite, got {command.q}, {command.dq}")
         if not self._enabled or self._trip or not self._is_fresh:
             return
-        ahead = command.q - self._desired
+        if self._fingers is not None:
+            self._fingers.command(float(command.q[-1]))
+        ahead = command.q[self._joints] - self._desired
         if np.abs(ahead).max() > BEHIND:
             far = np.abs(ahead).max()
             raise RuntimeError(f"the target is {far:.2f} rad ahead of the arm, which has stopped")
-        velocity = command.dq + GAIN * ahead
+        velocity = command.dq[self._joints] + GAIN * ahead
         self._driven = bool(np.abs(velocity).max() > CREEP)
         self.link.stream(velocity)
 
     def stop(self) -> None:
-        """Brake, and release joints that press on something, in the background."""
+        """Brake, and release joints that press on something, in the background.
+
+        A hand gets no more commands, and keeps its grip.
+        """
         if not self._enabled:
             return
         self._enabled = False
+        if self._fingers is not None:
+            self._fingers.hold()
         self._driven = False
         link = self.link
 
@@ -282,6 +289,9 @@ class Franka:
         if self._state is not None:
             self._began = self._state.stamp
         self._state = None
+        if self._fingers is not None:
+            self._fingers.close()
+        self._fingers = None
         if self._link is not None:
             self._link.close()
         self._link = None

@@ -34,8 +34,11 @@ COLLISION = 20.0
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors(peer: str = "arm") -> Iterator[None]:
     """Raise the client's errors as those of the driver protocol.
+
+    Args:
+        peer: what is at the other end of the link.
 
     Raises:
         OSError: the connection is lost.
@@ -44,11 +47,11 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except franky.NetworkException as error:
-        raise OSError(f"the link to the arm is lost: {error}") from error
+        raise OSError(f"the link to the {peer} is lost: {error}") from error
     except franky.Exception as error:
         raise RuntimeError(str(error)) from error
     except RuntimeError as error:  # of the library below the client, such as "Net Exception"
-        raise OSError(f"the link to the arm is lost: {error}") from error
+        raise OSError(f"the link to the {peer} is lost: {error}") from error
 
 
 def set_limit(limit: Any, value: Array, name: str) -> None:
@@ -86,12 +89,13 @@ class FrankaLink:
         (self._robot,) = opened
         limits = arm.limits
         robot = self._robot
-        set_limit(robot.joint_velocity_limit, limits.dq, "velocities")
-        set_limit(robot.joint_acceleration_limit, limits.ddq, "accelerations")
-        set_limit(robot.joint_jerk_limit, limits.jerk, "jerks")
+        joints = slice(len(arm.tool_joints))  # a hand is none of them
+        set_limit(robot.joint_velocity_limit, limits.dq[joints], "velocities")
+        set_limit(robot.joint_acceleration_limit, limits.ddq[joints], "accelerations")
+        set_limit(robot.joint_jerk_limit, limits.jerk[joints], "jerks")
         with plain_errors():
             self.fastest: Array = np.array(robot.joint_velocity_limit.get())  # (j,) rad/s
-            torques = np.minimum(limits.tau, COLLISION)
+            torques = np.minimum(limits.tau[joints], COLLISION)
             robot.set_collision_behavior(torques, limits.force)
 
     def close(self) -> None:

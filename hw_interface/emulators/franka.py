@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from hw_interface.emulators import Physics
+from hw_interface.emulators.franka_hand import HandServer
 from hw_interface.emulators.franka_server import CYCLE, PORT, FciServer
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
@@ -46,12 +47,21 @@ class FrankaEmulator:
             raise BadArgumentError(f"{arm.name} has no controller of a Franka Research 3; fr3 has")
         chosen = options or FrankaEmulatorOptions()
         self.port = chosen.port
-        self.server = FciServer(arm, physics, chosen.port, int(chosen.patience))
+        self.hand: HandServer | None = None
+        if arm.gripper is not None:
+            position = float(physics.read()[0][-1])
+            self.hand = HandServer(arm.gripper, position, chosen.port)
+        patience = int(chosen.patience)
+        self.server = FciServer(arm, physics, chosen.port, patience, self.hand)
+        self._servers: list[FciServer | HandServer] = [self.server]
+        if self.hand is not None:
+            self._servers.append(self.hand)
         self._closed = threading.Event()
         self._idle = threading.Event()
         self._idle.set()
         try:
-            self.server.init()
+            for server in self._servers:
+                server.init()
         except OSError as error:
             raise OSError(f"cannot serve on {self.port}, port {PORT}: it is in use") from error
 
@@ -85,6 +95,7 @@ class FrankaEmulator:
         self._close_port()
 
     def _close_port(self) -> None:
-        with contextlib.suppress(OSError):
-            self.server.reset_state()
-        self.server.cleanup()
+        for server in self._servers:
+            with contextlib.suppress(OSError):
+                server.reset_state()
+            server.cleanup()

@@ -30,7 +30,9 @@ from franky_sim.franka_robot_state import FrankaRobotState
 from franky_sim.franka_server import FrankaServer
 
 from hw_interface.emulators import Physics
+from hw_interface.emulators.franka_hand import HandServer
 from robots.arm import ArmSpec
+from robots.signals import Array
 
 PORT = 1337  # of the FCI
 VERSION = 10  # of the protocol: FR3, libfranka 0.21
@@ -70,7 +72,14 @@ class Load:
 class FciServer(FrankaServer):  # type: ignore[misc]
     """One arm behind the FCI: joint velocity motions, and a reflex when the client falls silent."""
 
-    def __init__(self, arm: ArmSpec, physics: Physics, address: str, patience: int) -> None:
+    def __init__(
+        self,
+        arm: ArmSpec,
+        physics: Physics,
+        address: str,
+        patience: int,
+        hand: HandServer | None = None,
+    ) -> None:
         """Not open yet: ``init`` opens the port.
 
         Args:
@@ -78,6 +87,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             physics: its joints; they are held where they are.
             address: an address of this machine.
             patience: cycles without a command in a motion, after which a reflex stops the arm.
+            hand: the arm's gripper, which has a port of its own; None: it has none.
         """
         commands = {
             RobotCommand.kMove: MoveCommand,
@@ -95,10 +105,13 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         self.errors = NO_ERRORS
         self.mode: RobotMode = RobotMode.kIdle  # in which the arm is while it does not move
         self.current_motion_id = 0  # 0: no motion
-        self.desired, _, _ = physics.read()  # (j,) rad
+        self.hand = hand
         self.plant = physics
+        self._joints = slice(len(arm.tool_joints))  # those of the FCI: a hand is none of them
+        self.desired: Array = physics.read()[0][self._joints]  # rad
         self._patience = patience
-        self._lead = arm.damping / arm.stiffness  # s by which a servo without velocity lags
+        lead = arm.damping / arm.stiffness  # s by which a servo without velocity lags
+        self._lead = lead[self._joints]
         self._velocity = np.zeros_like(self.desired)  # rad/s
         self._acceleration = np.zeros_like(self.desired)  # rad/s², of the last cycle
         self._silent = 0  # cycles since the last command
@@ -160,14 +173,22 @@ class FciServer(FrankaServer):  # type: ignore[misc]
         if self.current_motion_id and self._silent > self._patience:
             self.reflex(COMMUNICATION)
         self._move()
-        self.plant.write(self.desired + self._lead * self._velocity)
+        self.plant.write(self._targets())
         self.plant.advance(CYCLE)
         self.send_state()
+
+    def _targets(self) -> Array:
+        """Position targets (j,) of all motors; the hand takes its commands."""
+        arm = self.desired + self._lead * self._velocity
+        if self.hand is None:
+            return arm
+        q, dq, _ = self.plant.read()
+        return np.append(arm, self.hand.cycle(float(q[-1]), float(dq[-1])))
 
     @property
     def state(self) -> FrankaRobotState:
         """What the client is sent."""
-        q, dq, tau = self.plant.read()
+        q, dq, tau = (values[self._joints] for values in self.plant.read())
         state = FrankaRobotState(
             q=tuple(q),
             q_d=tuple(self.desired),
@@ -211,7 +232,7 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             self._end_motion(MoveStatus.kSuccess)
             return
         velocity = np.array(command.dq_c)
-        if (np.abs(velocity) > FASTEST * self.arm.limits.dq).any():
+        if (np.abs(velocity) > FASTEST * self.arm.limits.dq[self._joints]).any():
             self.reflex(TOO_FAST)
             return
         self._velocity = velocity
@@ -222,7 +243,9 @@ class FciServer(FrankaServer):  # type: ignore[misc]
             return
         self.desired = self.desired + CYCLE * self._velocity
         limits = self.arm.limits
-        beyond = (self.desired < limits.q_low) | (self.desired > limits.q_high)
+        low = limits.q_low[self._joints]
+        high = limits.q_high[self._joints]
+        beyond = (self.desired < low) | (self.desired > high)
         self.goals += len(self.desired)
         self.outside += int(beyond.sum())
 

@@ -12,7 +12,7 @@ et al. 2020): every transition adds linear measurements of z to a Gaussian belie
 Axes: m members, n worlds, b tasks of a batch, o observation, a action, l columns of a summary.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from policies.logs import mean_logs
-from policies.method import Problem, Replans, Transition, TrialBatch
+from policies.method import Problem, Transition, TrialBatch
 from policies.models.context_dynamics import Dynamics, DynamicsConfig
 from policies.models.posterior import Posterior, prior
 from policies.models.predictor import TaskModel
@@ -29,9 +29,9 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import falling_share, minimize, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
-from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import make_terminal_value
+from policies.planning.mpc_method import MpcMethod
+from policies.planning.terminal_value import Imagine, make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import copy_statistics, polyak_update
@@ -58,7 +58,7 @@ class MpcBelief(PlanState, Generic[K]):
     task_belief: K
 
 
-class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generic[M, K]):
+class BeliefMpc(SavedState, LearnsFromReplay, MpcMethod[MpcBelief[K]], Generic[M, K]):
     """MPC under a belief about the task, which is kept across the episodes of a trial."""
 
     privileged = False
@@ -77,14 +77,13 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         config: BeliefMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.model = self.make_model()
         self.ema_model = self.make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
@@ -124,7 +123,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         """The belief about the task after one more tick of n worlds; without gradient."""
 
     @abstractmethod
-    def summarize(self, task_belief: K) -> Tensor:
+    def summarize_task(self, task_belief: K) -> Tensor:
         """The summary of the task belief that policy and value read, (n, l)."""
 
     @abstractmethod
@@ -137,21 +136,13 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
 
     def prior(self, n: int, task: Tensor | None = None) -> MpcBelief[K]:
         """The initial belief about the task, and no plan."""
-        return self._without_plan(n, self.initial_task_belief(n))
-
-    def _without_plan(self, n: int, task_belief: K) -> MpcBelief[K]:
+        task_belief = self.initial_task_belief(n)
         plan_state = self.controller.begin_episode(n)
         return MpcBelief(**vars(plan_state), task_belief=task_belief)
 
-    def act(
-        self,
-        obs: Tensor,
-        belief: MpcBelief[K],
-        explore: bool,
-    ) -> Tensor:
-        """The plan's first action; a world without a plan for this observation gets one."""
-        summary = self.summarize(belief.task_belief)
-        return self.controller.act(obs, belief, explore, self._search, summary)
+    def summarize(self, belief: MpcBelief[K]) -> Tensor:
+        """That of the belief about the task."""
+        return self.summarize_task(belief.task_belief)
 
     @torch.no_grad()
     def observe(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
@@ -159,30 +150,14 @@ class BeliefMpc(SavedState, LearnsFromReplay, Replans[MpcBelief[K]], ABC, Generi
         task_belief = self.update_task_belief(belief.task_belief, transition)
         return self.replan(replace(belief, task_belief=task_belief), transition)
 
-    @torch.no_grad()
-    def replan(self, belief: MpcBelief[K], transition: Transition) -> MpcBelief[K]:
-        """A plan for the next observation under the task belief."""
-        return self.controller.replan(belief, transition, self._search)
-
-    def adapt(self, belief: MpcBelief[K], episode: Transition) -> MpcBelief[K]:
-        """Keep the belief about the task; start without a plan."""
-        return self._without_plan(len(belief.tick), belief.task_belief)
-
-    @torch.inference_mode()
-    def _search(
-        self,
-        obs: Tensor,
-        belief: MpcBelief[K],
-        start: Plan,
-        iterations: int,
-    ) -> Plan:
+    def model_under(self, belief: MpcBelief[K]) -> Imagine:
+        """The averaged model, each member under its hypothesis."""
         z = self.hypotheses(belief.task_belief)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             return self.ema_model.predictor.rollout(obs, actions, z)
 
-        summary = self.summarize(belief.task_belief)
-        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+        return imagine
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""
@@ -235,9 +210,8 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         config: ContextMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
-        super().__init__(problem, config, seed, device, replay)
+        super().__init__(problem, config, seed, device)
         # The same offsets for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.dynamics.ensemble_size, config.dynamics.latent_dim)
@@ -266,7 +240,7 @@ class ContextMPC(BeliefMpc[Dynamics, Posterior]):
         """Multiply the Gaussian by the factor of one more transition."""
         return self.ema_model.observe(task_belief, transition)
 
-    def summarize(self, task_belief: Posterior) -> Tensor:
+    def summarize_task(self, task_belief: Posterior) -> Tensor:
         """The mean of the Gaussian."""
         return task_belief.mean
 

@@ -37,7 +37,7 @@ from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress, TeacherConfig, TwoPhases
 from policies.ranges import Count, NonNegative, Positive, PositiveShare, Width
 from policies.rl.ppo import masked_mean
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.rl.sac import copy_statistics, polyak_update
 from policies.rl.sac_learner import FixedBelief
 
@@ -115,14 +115,13 @@ class Distill(SavedState, LearnsFromReplay, TwoPhases):
         config: DistillConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.teacher = Oracle(problem, config.sac, seed + 1, device, replay).learner
+        self.teacher = Oracle(problem, config.sac, seed + 1, device).learner
         self.replay = self.teacher.replay
         self.progress = PhaseProgress()
         self.student = Student(problem, config, self.generator)

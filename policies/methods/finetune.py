@@ -25,7 +25,7 @@ from policies.ranges import Count, LargeCount, Positive
 from policies.rl import stacked_sac
 from policies.rl.exchange import ReplayMethodConfig
 from policies.rl.own_transitions import BLOCK, block, draw_batch, joined, no_transitions, store
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.rl.sac_learner import SacLearner
 from policies.rl.stacked_sac import StackedSac
 
@@ -61,14 +61,13 @@ class Finetune(SavedState, LearnsFromReplay):
         config: FinetuneConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.learner = SacLearner(problem, config.sac, seed, device, replay, sampling=config.replay)
+        self.learner = SacLearner(problem, config.sac, seed, device, sampling=config.replay)
         self.replay = self.learner.replay
 
     @torch.no_grad()

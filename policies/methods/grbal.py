@@ -15,7 +15,7 @@ from torch import Tensor
 
 from policies.belief import where
 from policies.logs import mean_logs
-from policies.method import Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Scores, Transition, TrialBatch
 from policies.models.grbal_dynamics import GrbalDynamics, LowRankUpdate, Window
 from policies.models.windows import episode_windows
 from policies.nn.adam import Adam
@@ -23,9 +23,9 @@ from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
-from policies.planning.icem import Plan
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import make_terminal_value
+from policies.planning.mpc_method import MpcMethod
+from policies.planning.terminal_value import Imagine, make_terminal_value
 from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
 
@@ -53,7 +53,7 @@ class GrbalBelief(PlanState):
     update: LowRankUpdate
 
 
-class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBelief]):
+class Grbal(SavedState, LearnsFromReplay, MpcMethod[GrbalBelief], Scores[GrbalBelief]):
     """Each tick is one gradient step and one search; nothing is kept after an episode."""
 
     Config = GrbalConfig
@@ -66,14 +66,13 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         config: GrbalConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.model = GrbalDynamics(
             problem.obs_dim,
             problem.action_dim,
@@ -127,17 +126,6 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         return GrbalBelief(**vars(plan_state), window=window, update=no_update)
 
     @torch.no_grad()
-    def act(
-        self,
-        obs: Tensor,
-        belief: GrbalBelief,
-        explore: bool,
-    ) -> Tensor:
-        """The plan's first action; a world without a plan for this observation gets one."""
-        summary = self.model.summary(belief.update)
-        return self.controller.act(obs, belief, explore, self._search, summary)
-
-    @torch.no_grad()
     def observe(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
         """A gradient step on the window that ends with this transition, and the next plan.
 
@@ -158,11 +146,6 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         planned = self.replan(stepped, transition)
         return where(usable, planned, belief)
 
-    @torch.no_grad()
-    def replan(self, belief: GrbalBelief, transition: Transition) -> GrbalBelief:
-        """A plan for the next observation, by the dynamics of the belief."""
-        return self.controller.replan(belief, transition, self._search)
-
     def adapt(self, belief: GrbalBelief, episode: Transition) -> GrbalBelief:
         """The prior again: what was learned in an episode is discarded at its end."""
         return self.prior(len(belief.tick))
@@ -175,19 +158,18 @@ class Grbal(SavedState, LearnsFromReplay, Replans[GrbalBelief], Scores[GrbalBeli
         error: Tensor = self.model(x, belief.update) - y
         return -error.square().mean((1, 2))
 
-    def _search(
-        self,
-        obs: Tensor,
-        belief: GrbalBelief,
-        start: Plan,
-        iterations: int,
-    ) -> Plan:
+    def summarize(self, belief: GrbalBelief) -> Tensor:
+        """The summary of the gradient step."""
+        return self.model.summary(belief.update)
+
+    def model_under(self, belief: GrbalBelief) -> Imagine:
+        """The dynamics after the gradient step."""
+
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             states, rewards = self.model.rollout(obs, actions, belief.update)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        summary = self.model.summary(belief.update)
-        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+        return imagine
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:

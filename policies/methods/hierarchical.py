@@ -136,7 +136,6 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         config: HierarchicalConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
@@ -146,20 +145,20 @@ class Hierarchical(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.space = SubgoalSpace(problem, config.subgoal_columns, config.subgoal_reach, device)
         self.k = min(config.subgoal_ticks, problem.horizon)
         self.high = Rl2(self.space.high_problem(self.k), config.high, seed + 1, device)
-        self.low = self._make_low(seed + 2, replay)
+        self.low = self._make_low(seed + 2)
         self.replay = Replay(1, device)  # stays empty where the low level has none
         if isinstance(self.low, LearnsFromReplay):
             self.replay = self.low.replay
 
-    def _make_low(self, seed: int, replay: Replay | None) -> LowMethod:
+    def _make_low(self, seed: int) -> LowMethod:
         """The method of the low level."""
         problem = self.space.low_problem()
         config = self.config.low_config()
         device = self.device
         if isinstance(config, PearlConfig):
-            return Pearl(problem, config, seed, device, replay)
+            return Pearl(problem, config, seed, device)
         if isinstance(config, VaribadConfig):
-            return Varibad(problem, config, seed, device, replay)
+            return Varibad(problem, config, seed, device)
         return Rl2(problem, config, seed, device)
 
     @property

@@ -21,7 +21,13 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from policies.config import ON_POLICY_STEPS, MethodConfig, derive_discount, derive_schedule
+from policies.config import (
+    ON_POLICY_STEPS,
+    MethodConfig,
+    check_adapts_between_episodes,
+    derive_discount,
+    derive_schedule,
+)
 from policies.logs import detached, mean_logs
 from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.nn.adam import Adam
@@ -31,7 +37,6 @@ from policies.nn.state import SavedState, make_generator
 from policies.ranges import Discount, LargeCount, LayerWidths, Positive, Share
 from policies.rl import clipped_gaussian, ppo
 from policies.rl.baseline import linear_baseline
-from robots.errors import BadArgumentError
 
 MIN_EXPLORATION = 1e-4  # an episode has not explored if its actions differ from the mean by less
 
@@ -61,12 +66,7 @@ class MamlConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         """BadArgumentError if no episode follows an inner step."""
-        episodes = self.schedule.episodes_per_trial
-        if episodes < 2:
-            raise BadArgumentError(
-                "MAML learns from the episode after an inner step:"
-                f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
-            )
+        check_adapts_between_episodes("MAML", self.schedule)
 
     @classmethod
     def for_problem(cls, problem: Problem) -> Self:

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from policies.config import (
     OFF_POLICY_STEPS,
     MethodConfig,
+    check_adapts_between_episodes,
     derive_buffer_tasks,
     derive_discount,
     derive_schedule,
@@ -64,7 +65,6 @@ from policies.rl import clipped_gaussian, ppo
 from policies.rl.replay import LearnsFromReplay, Replay, split_episodes
 from policies.rl.sac import polyak_update, q_values
 from policies.rl.td3 import td3_target
-from robots.errors import BadArgumentError
 
 BATCH_TICKS = 4096  # of a batch's trials together; the authors' code has 2000
 CRITIC_BATCH = 512  # transitions in a batch of the critics, as of soft actor-critic
@@ -97,12 +97,7 @@ class MetaGenRlConfig(MethodConfig):
 
     def __post_init__(self) -> None:
         """BadArgumentError if no episode follows a step."""
-        episodes = self.schedule.episodes_per_trial
-        if episodes < 2:
-            raise BadArgumentError(
-                "MetaGenRL adapts between the episodes of a trial:"
-                f" schedule.episodes_per_trial must be at least 2 episodes, got {episodes}"
-            )
+        check_adapts_between_episodes("MetaGenRL", self.schedule)
 
     @property
     def optimizer_steps(self) -> int:
@@ -154,14 +149,13 @@ class MetaGenRl(SavedState, LearnsFromReplay):
         config: MetaGenRlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.policy = BatchedPolicy((problem.obs_dim, *config.hidden, problem.action_dim))
         theta = self.policy.initial(config.exploration_std, self.generator)
         start = nn.ParameterDict({"theta": theta})

@@ -44,7 +44,7 @@ from policies.rl import own_transitions, stacked_sac
 from policies.rl.exchange import Comparison, ReplayMethodConfig, exchange_log
 from policies.rl.propensity_tuning import Reference, Tuning, TuningConfig, draw
 from policies.rl.remind import make_exchange
-from policies.rl.replay import LearnsFromReplay, Replay, random_ticks
+from policies.rl.replay import LearnsFromReplay, Replay, random_rows
 from policies.rl.sac import (
     Sac,
     SacConfig,
@@ -115,7 +115,6 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         config: MqlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         sac = config.sac
         self.problem = problem
@@ -123,7 +122,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         self.schedule = sac.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
         self.trained_encoder = self._make_encoder()
         self.encoder = self._make_encoder()
         self.encoder.requires_grad_(False)
@@ -247,7 +246,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         size = c.tuning.reference_size
         each = c.sac.batch_per_task
         ticks, exists = self.draw_segments(ceil(size / each))
-        rows = random_ticks(exists, each, self.generator)
+        rows = random_rows(exists, each, self.generator)
         chosen = ticks[rows]
         x = self.encoder(ticks)[rows]
         context = x[..., : c.memory_size]
@@ -260,7 +259,7 @@ class Mql(SavedState, LearnsFromReplay, CollectsOtherwise):
         c = self.config.sac
         g = self.generator
         ticks, exists = self.draw_segments(c.meta_batch)
-        rows = random_ticks(exists, c.batch_per_task, g)
+        rows = random_rows(exists, c.batch_per_task, g)
         encoded = self.trained_encoder(ticks)
         x = encoded[rows]
         batch = ticks[rows]

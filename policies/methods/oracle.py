@@ -7,7 +7,6 @@ from policies.method import Problem
 from policies.methods.reference import Reference
 from policies.models.particles import physics_columns
 from policies.models.task_scale import TaskScale
-from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import FixedBelief
 
@@ -27,7 +26,6 @@ class Oracle(Reference):
         config: SacConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         columns = list(range(problem.task_dim))
         if problem.goal_columns:
@@ -38,7 +36,6 @@ class Oracle(Reference):
             config,
             seed,
             device,
-            replay,
             condition=self.scaled,
             condition_dim=len(columns),
         )

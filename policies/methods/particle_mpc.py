@@ -27,7 +27,7 @@ from policies.config import (
     derive_schedule,
 )
 from policies.logs import detached, mean_logs
-from policies.method import Problem, Replans, Scores, Transition, TrialBatch
+from policies.method import Problem, Scores, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
     InfersParameters,
@@ -44,9 +44,10 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
-from policies.planning.icem import IcemConfig, Plan
+from policies.planning.icem import IcemConfig
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import make_terminal_value
+from policies.planning.mpc_method import MpcMethod
+from policies.planning.terminal_value import Imagine, make_terminal_value
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
 from policies.rl.sac import copy_statistics, polyak_update
@@ -97,7 +98,7 @@ class ParticleMpcBelief(PlanState):
 
 
 class ParticleMpc(
-    SavedState, Replans[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
+    SavedState, MpcMethod[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
 ):
     """Each tick updates the particles' weights, and searches for a plan from the last one.
 
@@ -122,14 +123,13 @@ class ParticleMpc(
         config: ParticleMpcConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.hidden = HiddenParameters(problem, device)
         self.particle_prior = Prior(len(self.hidden), config.particles, self.generator)
         self.model = self._make_model()
@@ -172,16 +172,6 @@ class ParticleMpc(
             particles=equal_weights(u),
         )
 
-    def act(
-        self,
-        obs: Tensor,
-        belief: ParticleMpcBelief,
-        explore: bool,
-    ) -> Tensor:
-        """The plan's first action; a world without a plan for this observation gets one."""
-        summary = self._summary(belief)
-        return self.controller.act(obs, belief, explore, self._search, summary)
-
     @torch.no_grad()
     def observe(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
         """Weigh the particles by the transition, and plan for the next observation."""
@@ -190,17 +180,6 @@ class ParticleMpc(
         particles = update(belief.particles, likelihood, transition.valid, c, self.generator)
         informed = replace(belief, particles=particles)
         return self.replan(informed, transition)
-
-    @torch.no_grad()
-    def replan(self, belief: ParticleMpcBelief, transition: Transition) -> ParticleMpcBelief:
-        """A plan for the next observation, under the particles of the belief."""
-        return self.controller.replan(belief, transition, self._search)
-
-    def adapt(self, belief: ParticleMpcBelief, episode: Transition) -> ParticleMpcBelief:
-        """Keep the posterior; start without a plan."""
-        n = len(belief.tick)
-        fresh = self.prior(n)
-        return replace(fresh, particles=belief.particles)
 
     @torch.no_grad()
     def score(self, belief: ParticleMpcBelief, ticks: Transition) -> Tensor:
@@ -212,28 +191,18 @@ class ParticleMpc(
             densities.append(weighted.logsumexp(-1))
         return torch.stack(densities).mean(0)
 
-    @torch.inference_mode()
-    def _search(
-        self,
-        obs: Tensor,
-        belief: ParticleMpcBelief,
-        start: Plan,
-        iterations: int,
-    ) -> Plan:
+    def model_under(self, belief: ParticleMpcBelief) -> Imagine:
+        """The averaged model under hypotheses drawn from the particles."""
         u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self.ema_model.rollout(
-                obs,
-                actions,
-                u,
-                self.model_noise,
-            )
+            # a latency adds steps to the plan's: the noise begins again after its last step
+            step = torch.arange(actions.shape[2], device=self.device) % len(self.model_noise)
+            return self.ema_model.rollout(obs, actions, u, self.model_noise[step])
 
-        summary = self._summary(belief)
-        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+        return imagine
 
-    def _summary(self, belief: ParticleMpcBelief) -> Tensor:
+    def summarize(self, belief: ParticleMpcBelief) -> Tensor:
         """The mean of the hidden parameters, (n, h), without the gain."""
         return belief.particles.mean[:, : len(self.hidden)]
 

@@ -120,7 +120,6 @@ class Pearl(SavedState, LearnsFromReplay):
         config: PearlConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         sac = config.sac
         self.problem = problem
@@ -128,7 +127,7 @@ class Pearl(SavedState, LearnsFromReplay):
         self.schedule = sac.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
 
         context_columns = context_dim(problem.obs_dim, problem.action_dim)
         self.obs_norm = RunningNormalizer(problem.obs_dim, device)
@@ -154,7 +153,7 @@ class Pearl(SavedState, LearnsFromReplay):
         self.exchange = make_exchange(config.replay, problem, config.latent_dim, self.generator)
 
     def make_encoder(self, columns: int) -> Encoder:
-        """The encoder of contexts with so many columns."""
+        """The encoder of contexts with this number of columns."""
         c = self.config
         rank = c.factor_rank
         return Encoder(columns, c.encoder_hidden, c.latent_dim, rank, self.generator)

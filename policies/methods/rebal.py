@@ -46,7 +46,7 @@ from policies.config import (
     derive_schedule,
 )
 from policies.logs import mean_logs
-from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.rebal_dynamics import RebalDynamics
 from policies.models.windows import episode_windows
 from policies.nn.adam import Adam
@@ -54,8 +54,10 @@ from policies.nn.memory import LstmState
 from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import IcemConfig, Plan
+from policies.planning.icem import IcemConfig
 from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc_method import MpcMethod
+from policies.planning.terminal_value import Imagine
 from policies.ranges import Count, LargeCount, NonNegative, Positive, Width
 from policies.rl.replay import LearnsFromReplay, Replay
 
@@ -111,7 +113,7 @@ class RebalBelief(PlanState):
         return LstmState(self.memories.hidden[:, -1], self.memories.cell[:, -1])
 
 
-class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
+class Rebal(SavedState, LearnsFromReplay, MpcMethod[RebalBelief]):
     """Each tick moves the memories on and searches; nothing is kept after an episode."""
 
     Config = RebalConfig
@@ -124,14 +126,13 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
         config: RebalConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.model = RebalDynamics(
             problem.obs_dim,
             problem.action_dim,
@@ -153,12 +154,6 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
         plan_state = self.controller.begin_episode(n)
         memories = LstmState(empty, empty.clone())
         return RebalBelief(**vars(plan_state), memories=memories, last=nothing)
-
-    @torch.no_grad()
-    def act(self, obs: Tensor, belief: RebalBelief, explore: bool) -> Tensor:
-        """The plan's first action; a world without a plan for this observation gets one."""
-        summary = belief.adapted.hidden  # read by learned policies only, and there is none
-        return self.controller.act(obs, belief, explore, self._search, summary)
 
     @torch.no_grad()
     def observe(self, belief: RebalBelief, transition: Transition) -> RebalBelief:
@@ -199,22 +194,22 @@ class Rebal(SavedState, LearnsFromReplay, Replans[RebalBelief]):
         )
         return map_tensors(by_world, after)
 
-    @torch.no_grad()
-    def replan(self, belief: RebalBelief, transition: Transition) -> RebalBelief:
-        """A plan for the next observation, by the model under the memory of the belief."""
-        return self.controller.replan(belief, transition, self._search)
-
     def adapt(self, belief: RebalBelief, episode: Transition) -> RebalBelief:
         """The prior again: what was read in an episode is discarded at its end."""
         return self.prior(len(belief.tick))
 
-    def _search(self, obs: Tensor, belief: RebalBelief, start: Plan, iterations: int) -> Plan:
+    def summarize(self, belief: RebalBelief) -> Tensor:
+        """The memory; it is read by learned policies only, and there is none."""
+        return belief.adapted.hidden
+
+    def model_under(self, belief: RebalBelief) -> Imagine:
+        """The recurrent model, from the memory of the last M ticks."""
+
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
             states, rewards = self.model.rollout(obs, belief.last, belief.adapted, actions)
             return states[:, None], rewards[:, None]  # one hypothesis
 
-        summary = belief.adapted.hidden
-        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+        return imagine
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Store the trial, then take the iteration's gradient steps."""

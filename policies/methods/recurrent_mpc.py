@@ -62,14 +62,14 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         """The memory reads one more transition."""
         return self.ema_model.observe(task_belief, transition)
 
-    def summarize(self, task_belief: Tensor) -> Tensor:
+    def summarize_task(self, task_belief: Tensor) -> Tensor:
         """The summary z."""
         return self.ema_model.summarize(task_belief)
 
     def hypotheses(self, task_belief: Tensor) -> Tensor:
         """The same z for all members."""
         members = self.config.dynamics.ensemble_size
-        return self.summarize(task_belief).expand(members, -1, -1)
+        return self.summarize_task(task_belief).expand(members, -1, -1)
 
     @torch.no_grad()
     def infer(self, slots: Tensor) -> Tensor:
@@ -84,4 +84,4 @@ class RecurrentMPC(BeliefMpc[RecurrentDynamics, Tensor]):
         u = uniform((len(slots),), g)
         count = u.square() * (exists.sum(1) + 1)
         worlds = torch.arange(len(slots), device=self.device)
-        return self.summarize(hidden[count.long(), worlds])
+        return self.summarize_task(hidden[count.long(), worlds])

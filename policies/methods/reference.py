@@ -11,7 +11,7 @@ from torch import Tensor
 
 from policies.method import Problem, Transition, TrialBatch
 from policies.rl.exchange import ReplayConfig
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.rl.sac import SacConfig
 from policies.rl.sac_learner import Condition, FixedBelief, SacLearner, no_condition
 
@@ -39,7 +39,6 @@ class Reference(LearnsFromReplay):
         config: SacConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
         condition: Condition = no_condition,
         condition_dim: int = 0,
     ) -> None:
@@ -49,7 +48,13 @@ class Reference(LearnsFromReplay):
         self.schedule = config.schedule
         self.device = device
         self.learner = SacLearner(
-            problem, config, seed, device, replay, condition, condition_dim, sampling_of(config)
+            problem,
+            config,
+            seed,
+            device,
+            condition=condition,
+            condition_dim=condition_dim,
+            sampling=sampling_of(config),
         )
         self.replay = self.learner.replay
 

@@ -96,7 +96,6 @@ class Rma(SavedState, LearnsFromReplay, TwoPhases):
         config: RmaConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         """Build it; BadArgumentError if the family has no hidden parameter."""
         sac = config.sac
@@ -105,7 +104,7 @@ class Rma(SavedState, LearnsFromReplay, TwoPhases):
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
         self.progress = PhaseProgress()
 
         row_columns = context_dim(problem.obs_dim, problem.action_dim)

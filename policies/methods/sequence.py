@@ -106,7 +106,6 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         config: SequenceConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         sac = config.sac
         self.problem = problem
@@ -114,7 +113,7 @@ class Sequence(RemembersTrials[Any], SavedState, LearnsFromReplay):
         self.schedule = sac.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(sac.buffer_tasks, device)
+        self.replay = Replay(sac.buffer_tasks, device)
         memory = self.make_memory(problem.obs_dim + problem.action_dim + 2)
         self.trained_encoder: Rl2Encoder[Any] = Rl2Encoder(problem.obs_dim, memory, device)
         averaged = self.make_memory(problem.obs_dim + problem.action_dim + 2)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from policies.config import MethodConfig
-from policies.method import CollectionSchedule, Problem, Replans, Transition, TrialBatch
+from policies.method import CollectionSchedule, Problem, Transition, TrialBatch
 from policies.models.particles import (
     HiddenParameters,
     InfersParameters,
@@ -28,8 +28,10 @@ from policies.models.particles import (
     update,
 )
 from policies.nn.state import SavedState, make_generator
-from policies.planning.icem import IcemConfig, Plan
+from policies.planning.icem import IcemConfig
 from policies.planning.mpc import MpcController, PlanState
+from policies.planning.mpc_method import MpcMethod
+from policies.planning.terminal_value import Imagine
 from policies.ranges import Count, Positive
 from robots.errors import BadArgumentError
 
@@ -79,7 +81,7 @@ class SysidMpcBelief(PlanState):
     particles: Particles
 
 
-class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
+class SysidMpc(SavedState, MpcMethod[SysidMpcBelief], InfersParameters):
     """Each tick weights the particles by simulations, and searches for a plan from the last one.
 
     The posterior is kept across the episodes of a trial.
@@ -129,15 +131,6 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
             particles=self.particle_prior.particles(n),
         )
 
-    def act(
-        self,
-        obs: Tensor,
-        belief: SysidMpcBelief,
-        explore: bool,
-    ) -> Tensor:
-        """The plan's first action; a world without a plan for this observation gets one."""
-        return self.controller.act(obs, belief, explore, self._search, belief.particles.mean)
-
     @torch.no_grad()
     def observe(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
         """Weight the particles by simulations of the transition, and plan from its end."""
@@ -146,17 +139,6 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
         particles = update(belief.particles, likelihood, transition.valid, c, self.generator)
         informed = replace(belief, particles=particles)
         return self.replan(informed, transition)
-
-    @torch.no_grad()
-    def replan(self, belief: SysidMpcBelief, transition: Transition) -> SysidMpcBelief:
-        """A plan for the next observation, under the particles of the belief."""
-        return self.controller.replan(belief, transition, self._search)
-
-    def adapt(self, belief: SysidMpcBelief, episode: Transition) -> SysidMpcBelief:
-        """Keep the posterior; start without a plan."""
-        n = len(belief.tick)
-        fresh = self.prior(n)
-        return replace(fresh, particles=belief.particles)
 
     def learn(self, trial: TrialBatch) -> dict[str, float]:
         """Take the prior's particles from the tasks of the first trial; nothing else is learned.
@@ -199,24 +181,18 @@ class SysidMpc(SavedState, Replans[SysidMpcBelief], InfersParameters):
         density = -0.5 * (dof + 1) * tail
         return self.config.temper * density.sum(-1)
 
-    def _search(
-        self,
-        obs: Tensor,
-        belief: SysidMpcBelief,
-        start: Plan,
-        iterations: int,
-    ) -> Plan:
+    def summarize(self, belief: SysidMpcBelief) -> Tensor:
+        """The mean of the particles, (n, h)."""
+        return belief.particles.mean
+
+    def model_under(self, belief: SysidMpcBelief) -> Imagine:
+        """The simulator, with parameters drawn from the particles."""
         u = systematic_sample(belief.particles, self.config.hypotheses).transpose(0, 1)  # (m, n, h)
 
         def imagine(obs: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-            return self._simulate_candidates(
-                obs,
-                actions,
-                u,
-            )
+            return self._simulate_candidates(obs, actions, u)
 
-        summary = belief.particles.mean
-        return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+        return imagine
 
     def _simulate_candidates(
         self,

@@ -46,7 +46,7 @@ from policies.nn.repeat import minimize, repeat, repeatable_adam
 from policies.nn.state import SavedState, make_generator
 from policies.phases import PhaseProgress, TeacherConfig, TwoPhases
 from policies.ranges import Count, LayerWidths, NonNegative, Positive, Width
-from policies.rl.replay import LearnsFromReplay, Replay
+from policies.rl.replay import LearnsFromReplay
 from policies.rl.sac_learner import FixedBelief, SacLearner
 
 
@@ -87,7 +87,6 @@ class TorqueAdapterMethod(SavedState, LearnsFromReplay, TwoPhases):
         config: TorqueAdapterConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
@@ -98,7 +97,12 @@ class TorqueAdapterMethod(SavedState, LearnsFromReplay, TwoPhases):
         self.plant = Plant(problem, device)
         count = len(self.plant)
         self.base = SacLearner(
-            problem, config.sac, seed + 1, device, replay, self.plant.scaled, count
+            problem,
+            config.sac,
+            seed + 1,
+            device,
+            condition=self.plant.scaled,
+            condition_dim=count,
         )
         self.replay = self.base.replay
         self.adapter = TorqueAdapter(

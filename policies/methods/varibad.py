@@ -125,14 +125,13 @@ class Varibad(SavedState, LearnsFromReplay):
         config: VaribadConfig,
         seed: int,
         device: torch.device,
-        replay: Replay | None = None,
     ) -> None:
         self.problem = problem
         self.config = config
         self.schedule = config.schedule
         self.device = device
         self.generator = make_generator(seed, device)
-        self.replay = replay if replay is not None else Replay(config.buffer_tasks, device)
+        self.replay = Replay(config.buffer_tasks, device)
         self.vae = TrialVae(
             problem.obs_dim,
             problem.action_dim,

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from policies.belief import where
 from policies.method import Problem, Transition, TrialBatch
+from policies.methods.maesn import LOG_STD_BOUND
 from policies.models.trial_vae import (
     DecoderWidths,
     DiagonalGaussian,
@@ -48,8 +49,6 @@ from policies.nn.noise import standard_normal
 from policies.nn.state import SavedState, make_generator
 from policies.ranges import Count, NonNegative, Positive, Width
 from policies.rl.ppo import PpoBatch, PpoConfig, PpoLearner
-
-LOG_STD_BOUND = 3.0  # |log σ| is at most this much, whatever a step does
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,9 @@ class SquareMlp(nn.Module):
         for layer in hidden:
             units = layer(x)
             half = units.shape[-1] // 2
-            x = torch.cat([units[..., :half].relu(), units[..., half:].square()], -1)
+            linear = units[..., :half].relu()
+            squared = units[..., half:].square()
+            x = torch.cat([linear, squared], -1)
             if self.normalize:
                 x = nn.functional.layer_norm(x, x.shape[-1:])
         output: Tensor = last(x)

@@ -57,13 +57,12 @@ class HiddenParameters(nn.Module):
         if problem.reward is not None:
             columns = physics_columns(problem.task_names)
         index = torch.tensor(columns, dtype=torch.int64, device=device)
-        all_low = torch.tensor(problem.task_low, device=device)
-        all_high = torch.tensor(problem.task_high, device=device)
-        is_log = all_low[index] > MIN_LOG_SHARE * all_high[index]
+        lowest_value, highest_value = problem.task_range(index)
+        is_log = lowest_value > MIN_LOG_SHARE * highest_value
         zeros = torch.zeros(len(columns), device=device)
-        lowest = zeros.masked_fill(all_low[index] < 0, -torch.inf)
-        low = _scale(all_low[index], is_log)
-        high = _scale(all_high[index], is_log)
+        lowest = zeros.masked_fill(lowest_value < 0, -torch.inf)
+        low = _scale(lowest_value, is_log)
+        high = _scale(highest_value, is_log)
         center = (high + low) / 2
         half_range = (high - low) / 2
         self.register_buffer("columns", index)

@@ -123,7 +123,8 @@ class RebalDynamics(nn.Module):
         t = t[:, 1:]
         memories = [self.memory.initial(len(mask))]
         for k in range(starts - 1):
-            _, memory = self.read(t.obs[:, k], last[:, k], t.applied[:, k], memories[-1])
+            tick = t[:, k]
+            _, memory = self.read(tick.obs, last[:, k], tick.applied, memories[-1])
             memories.append(memory)
 
         def at(x: Tensor, k: int) -> Tensor:

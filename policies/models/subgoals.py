@@ -79,7 +79,6 @@ class SubgoalSpace:
         """What the low level knows: nothing hidden is in its reward."""
         p = self.problem
         left = tuple(f"left.{name}" for name in self.names)
-        one = (1.0,) * self.size
 
         def reward(
             obs: ArrayLike, applied: ArrayLike, next_obs: ArrayLike, task: ArrayLike
@@ -92,8 +91,8 @@ class SubgoalSpace:
         return replace(
             p,
             obs_names=p.obs_names + left,
-            obs_low=p.obs_low + tuple(-x for x in one),
-            obs_high=p.obs_high + one,
+            obs_low=p.obs_low + (-1.0,) * self.size,
+            obs_high=p.obs_high + (1.0,) * self.size,
             reward=reward,
             goal_columns=(),
             simulate=None,
@@ -120,7 +119,8 @@ def high_ticks(ticks: Transition, action: Tensor, k: int) -> Transition:
     earned = (ticks.reward * ticks.valid).split(k, 1)
     ended = (ticks.terminated & ticks.valid).split(k, 1)
     timed_out = (ticks.truncated & ticks.valid).split(k, 1)
-    last = [min(t + k, ticks.reward.shape[1]) - 1 for t in range(0, ticks.reward.shape[1], k)]
+    horizon = ticks.reward.shape[1]
+    last = [min(start + k, horizon) - 1 for start in range(0, horizon, k)]
     chosen = action[:, ::k]
     begun = ticks[:, ::k]
     return replace(

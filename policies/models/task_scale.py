@@ -12,12 +12,12 @@ class TaskScale:
     """Scales some of the p task parameters to [-1, 1]; k is their number."""
 
     def __init__(self, problem: Problem, columns: Sequence[int], device: torch.device) -> None:
-        """Scale the parameters in these columns by the ranges that the problem declares."""
+        """Scale the parameters in these columns by the ranges that the problem declares.
+
+        A constant parameter is scaled to -1.
+        """
         self.columns = torch.tensor(columns, dtype=torch.int64, device=device)
-        all_low = torch.tensor(problem.task_low, device=device)
-        all_high = torch.tensor(problem.task_high, device=device)
-        low = all_low[self.columns]
-        high = all_high[self.columns]
+        low, high = problem.task_range(self.columns)
         self._center = (high + low) / 2
         self._half_range = (high - low) / 2
 

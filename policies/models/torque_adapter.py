@@ -43,7 +43,7 @@ class Plant:
         one = self.scaled.scale(torch.ones(len(columns), device=device))
         is_factor = one.abs() <= 1 + SAMPLED
         nominal = torch.where(is_factor, one.clamp(-1, 1), 0.0)
-        constant = [column in problem.constant_columns for column in columns]
+        constant = [problem.task_low[i] == problem.task_high[i] for i in columns]
         is_constant = torch.tensor(constant, dtype=torch.bool, device=device)
         self.nominal = nominal.masked_fill(is_constant, -1.0)  # (p,)
 

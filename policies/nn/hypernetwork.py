@@ -58,7 +58,7 @@ class HyperMlp(nn.Module):
 
 
 def mlp_or_hyper(hyper: int, sizes: Sequence[int], generator: torch.Generator) -> nn.Module:
-    """A network; if ``hyper`` is not 0, so many first inputs generate the weights for the others.
+    """A network; the first ``hyper`` inputs, if any, generate the weights for the others.
 
     Args:
         hyper: number of inputs that generate weights.

@@ -26,15 +26,10 @@ class RunningNormalizer(nn.Module):
     mean: Tensor
     inv_std: Tensor
 
-    def __init__(
-        self,
-        columns: int,
-        device: torch.device,
-        bound: float = 10.0,
-    ) -> None:
-        """``bound`` is the number of standard deviations at which outputs are clipped."""
+    bound = 10.0  # standard deviations at which outputs are clipped
+
+    def __init__(self, columns: int, device: torch.device) -> None:
         super().__init__()
-        self.bound = bound
         zeros = torch.zeros(columns, dtype=torch.float64, device=device)
         self.register_buffer("count", zeros.new_zeros(()))
         self.register_buffer("running_mean", zeros)

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LOG_SQRT_2PI = 0.5 * log(2 * torch.pi)
-MIN_LOG_STD = -5.0  # of the Gaussian before squashing
-MAX_LOG_STD = 2.0  # likewise
+# of the Gaussian before squashing
+MIN_LOG_STD = -5.0
+MAX_LOG_STD = 2.0
 HALF_RANGE = (MAX_LOG_STD - MIN_LOG_STD) / 2
 
 

@@ -5,6 +5,8 @@ learned policy (``policies.planning.terminal_value``) every search starts from t
 and exploring actions are samples of the policy. Value and policy are then trained on the policy's
 own experience, and data is collected without the cost of a search.
 
+A latency moves the plan ahead (``policies.planning.latency``).
+
 Axes: n worlds, m hypotheses (such as the members of an ensemble), P candidates, H steps,
 o observation, a action, r = 1 if the reward is predicted too, else 0.
 """
@@ -20,6 +22,7 @@ from policies.belief import where
 from policies.method import Problem, Transition
 from policies.nn.state import make_generator
 from policies.planning.icem import Icem, IcemConfig, Plan, colored_noise, shift_plan
+from policies.planning.latency import Latency
 from policies.planning.terminal_value import Imagine, TerminalValue
 from policies.rl.sac import SacConfig
 
@@ -46,6 +49,8 @@ class PlanState:
     planned_obs: Tensor  # (n, o) the observation that the plan starts from; NaN without a plan
     tick: Tensor  # (n,) int64, actions since the episode began
     exploration_noise: Tensor  # (n, H, a) added to the actions of this episode while exploring
+    # (n, a) each, the actions that are sent and not yet in effect, the oldest first
+    under_way: tuple[Tensor, ...]
 
 
 B = TypeVar("B", bound=PlanState)  # a method's belief
@@ -88,6 +93,7 @@ class MpcController:
         noise_generator = make_generator(0, torch.device("cpu"))
         device = generator.device
         self.planner = Icem(planner, problem.action_dim, noise_generator, device)
+        self.latency = Latency(0.0)
         self.exploration_std = exploration_std
         self.generator = generator
         self.device = device
@@ -99,11 +105,13 @@ class MpcController:
         beta = self.planner.config.noise_beta
         noise = colored_noise((n, p.horizon, p.action_dim), beta, self.generator)
         no_obs = torch.full((n, p.obs_dim), torch.nan, device=self.device)
+        standstill = torch.zeros(n, p.action_dim, device=self.device)
         return PlanState(
             plan=self.planner.initial_plan(n),
             planned_obs=no_obs,
             tick=torch.zeros(n, dtype=torch.int64, device=self.device),
             exploration_noise=self.exploration_std * noise,
+            under_way=self.latency.initial(standstill),
         )
 
     @property
@@ -164,7 +172,9 @@ class MpcController:
         No plan is made if the episode ends in every world, or if searches start from a policy. A
         world whose transition is not valid does not change.
         """
-        later = replace(belief, tick=belief.tick + transition.valid)
+        sent = self.latency.send(belief.under_way, transition.action)
+        under_way = where(transition.valid, sent, belief.under_way)
+        later = replace(belief, tick=belief.tick + transition.valid, under_way=under_way)
         is_over = transition.terminated | transition.truncated | ~transition.valid
         if is_over.all() or not self.keeps_plans:
             return later
@@ -203,11 +213,12 @@ class MpcController:
         terminal_value = self.terminal_value
         discounts = self._discounts(state)  # (H, n)
         steps = len(discounts)
+        wait = self.latency.steps  # before the first action takes effect
 
         def score(candidates: Tensor) -> Tensor:
-            actions = candidates[:, :, :steps]
+            actions = self.latency.in_effect(state.under_way, candidates[:, :, :steps])
             states, predicted_reward = imagine(obs, actions)
-            reward = self._reward(states, actions, predicted_reward)  # (H, m, n, P)
+            reward = self._reward(states, actions, predicted_reward)[wait:]  # (H, m, n, P)
             discounted = reward * discounts[:, None, :, None]
             value = discounted.sum(0)  # (m, n, P)
             if terminal_value is not None:
@@ -216,10 +227,20 @@ class MpcController:
             return value.mean(0)
 
         if terminal_value is not None:
-            policy_actions = terminal_value.propose(obs, summary, steps, imagine)
+            begin = self._begin(obs, state, imagine)
+            policy_actions = terminal_value.propose(begin, summary, steps, imagine)
             best = policy_actions[:, None].expand_as(start.best)
             start = replace(start, mean=policy_actions, best=best, tick=state.tick)
         return self.planner.search(start, score, iterations)
+
+    def _begin(self, obs: Tensor, state: PlanState, imagine: Imagine) -> Tensor:
+        """The mean prediction (n, o) of where the first action of a plan takes effect."""
+        steps = self.latency.steps
+        if steps == 0:
+            return obs
+        no_candidate = state.exploration_noise[:, None, :0]  # (n, P = 1, H = 0, a)
+        states, _ = imagine(obs, self.latency.in_effect(state.under_way, no_candidate))
+        return states[-1].mean(0)[:, 0]
 
     def _reward(
         self,
@@ -250,7 +271,8 @@ class MpcController:
             n = len(state.tick)
             gamma = self.terminal_value.config.gamma
             return (gamma**steps_ahead).expand(-1, n)
-        remaining = self.problem.horizon - state.tick  # (n,) ticks of the episode
+        # (n,) ticks of the episode in which the plan has an effect
+        remaining = self.problem.horizon - state.tick - self.latency.steps
         remaining = remaining.clamp(min=1)
         longest = int(remaining.max())
         return (steps_ahead[:longest] < remaining).float()

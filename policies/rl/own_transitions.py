@@ -20,7 +20,7 @@ BLOCK = 4
 
 
 def no_transitions(problem: Problem, n: int, columns: int, device: torch.device) -> Transition:
-    """Room for the transitions (n, L, ...) of one trial, with observations of so many columns."""
+    """Room for the transitions (n, L, ...) of one trial; observations have ``columns``."""
     rows = torch.zeros(n, problem.episodes * problem.horizon, device=device)
     flags = rows.bool()
     return Transition(

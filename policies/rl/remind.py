@@ -151,7 +151,7 @@ def make_exchange(
     belief_dim: int,
     generator: torch.Generator,
 ) -> Exchange | None:
-    """What ``replay.sampling`` asks for; None for uniform draws, which nothing is added to.
+    """The exchange that ``replay.sampling`` selects; None for uniform draws.
 
     Args:
         config: settings.

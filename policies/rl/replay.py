@@ -168,7 +168,7 @@ class Replay(ReplayStorage):
         return torch.arange(self.data.shape[1], device=self.device)
 
 
-def random_ticks(exists: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def random_rows(exists: Tensor, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Indices (b, size) each of random ticks of every segment, given which exist, (T, b)."""
     segments = exists.shape[1]
     share = uniform((segments, size), generator)

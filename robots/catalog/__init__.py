@@ -8,6 +8,7 @@ ARMS = Registry(
     {
         "panda": "robots.catalog.panda:PANDA",
         "fr3": "robots.catalog.fr3:FR3",
+        "fr3_hand": "robots.catalog.fr3_hand:FR3_HAND",
         "jaco": "robots.catalog.jaco:JACO",
         "kinova_gen3": "robots.catalog.kinova_gen3:KINOVA_GEN3",
         "so101": "robots.catalog.so101:SO101",

@@ -14,9 +14,10 @@ from typing import Any
 import bench_main
 import msgspec
 import pytest
+from bench_main import run_bench
 
 from adaptation.jobs import bench, cells
-from adaptation.jobs.bench import CellStatus, read_suite_results, run_bench
+from adaptation.jobs.bench import CellStatus, read_suite_results
 from adaptation.jobs.cell_records import CellResult, read_failure, read_result
 from adaptation.jobs.cells import cell_folder, suite_cells
 from adaptation.jobs.executor import Job, Outcome

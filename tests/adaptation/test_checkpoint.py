@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -177,6 +177,10 @@ EDITS = {
         "disturbances.high: trained with (0.5)",
     ),
     "another gain": (lambda c: c["config"].update(gain=0.9), "actions differ by up to"),
+    "an unknown setting": (
+        lambda c: c["config"]["schedule"].update(secret=1),
+        "config.schedule.secret: trained with 1, here None",
+    ),
     "a missing line": (lambda c: c.pop("dt"), "missing required field `dt`"),
     "an unknown line": (lambda c: c.update(secret=1), "unknown field `secret`"),
     "a wrong type": (lambda c: c.update(dt="fast"), "Expected `float`, got `str`"),
@@ -199,6 +203,36 @@ def test_a_run_from_before_the_limit_of_the_tool_s_speed_is_still_read(saved: Pa
     edit(saved, checkpoint.CONTRACT, lambda c: c["limits"].update(tool_speed=9.0))
     with pytest.raises(RefusedError, match=r"limits\.tool_speed: trained with 9"):
         checkpoint.load(saved, arm="tiny-arm", family="tiny")
+
+
+def test_a_setting_that_is_newer_than_the_checkpoint_takes_its_default_and_a_note_says_so(
+    saved: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.load(saved)
+    assert capfd.readouterr().err == ""
+
+    def forget(contract: Any) -> None:
+        del contract["config"]["gain"]
+        del contract["config"]["schedule"]
+
+    edit(saved, checkpoint.CONTRACT, forget)
+    loaded = checkpoint.load(saved, arm="tiny-arm", family="tiny")
+    assert loaded.method.config == counter().config
+    assert "gain=0.5, schedule.meta_batch=4," in capfd.readouterr().err
+
+
+def test_a_default_that_decides_otherwise_than_the_checkpoint_did_is_refused(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(saved, checkpoint.CONTRACT, lambda c: c["config"].pop("gain"))
+
+    @dataclass(frozen=True)
+    class Changed(tiny.CounterConfig):
+        gain: float = 0.9
+
+    monkeypatch.setattr(tiny.Counter, "Config", Changed)
+    with pytest.raises(RefusedError, match="actions differ by up to"):
+        checkpoint.load(saved)
 
 
 WITHOUT_NETWORKS = ("sysid_mpc",)

@@ -32,6 +32,10 @@ TOO_LARGE: dict[str, tuple[str, dict[str, int]]] = {
     "replay of pearl": ("pearl", {"sac.buffer_tasks": 10**9}),
     "replay of varibad": ("varibad", {"buffer_tasks": 10**9}),
     "replay of a model": ("context_mpc", {"buffer_tasks": 10**9}),
+    "trials that attend": (
+        "rl2_transformer",
+        {"schedule.meta_batch": 300, "schedule.episodes_per_trial": 100, "window": 4096},
+    ),
     "segments": ("sequence", {"sac.meta_batch": 20_000, "segment": 4096}),
     "a student's segments": ("distill", {"student_trials": 10_000, "segment": 100_000}),
     "a model's segments": ("recurrent_mpc", {"meta_batch": 10_000, "dynamics.segment": 100_000}),
@@ -119,6 +123,22 @@ def test_the_weights_that_a_hypernetwork_generates_are_counted() -> None:
     check_needs(config("rl2", settings, references=False))
     with pytest.raises(BadArgumentError, match="GiB of memory"):
         check_needs(config("rl2", settings | {"hypernetwork": True}, references=False))
+
+
+@pytest.mark.parametrize(
+    ("attending", "other", "settings"),
+    [
+        ("snail", "rl2", {"schedule.meta_batch": 600, "schedule.episodes_per_trial": 60}),
+        ("sequence", "sequence", {"sac.meta_batch": 30, "segment": 4096}),
+    ],
+)
+def test_what_attention_keeps_for_each_pair_of_ticks_is_counted(
+    attending: str, other: str, settings: dict[str, Any]
+) -> None:
+    without = settings | {"memory": "gru"}
+    check_needs(config(other, without, references=False))
+    with pytest.raises(BadArgumentError, match="GiB of memory"):
+        check_needs(config(attending, settings, references=False))
 
 
 def test_the_references_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

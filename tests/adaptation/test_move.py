@@ -60,8 +60,8 @@ def test_an_emulated_arm_moves_to_its_home_pose_inside_its_limits(
     [
         ("away", "home, rest or joint1,.*joint7 in rad, got 'away'"),
         ("0,0,0", "got '0,0,0'"),
-        ("0,0,0,0,0,0,0", "joint4 is 0 rad, allowed are -3.072 to -0.0698"),
-        ("nan,0,0,-1,0,1,0", "joint1 is nan rad"),
+        ("0,0,0,0,0,0,0", "joint4 is at 0 rad, allowed are -3.072 to -0.0698"),
+        ("nan,0,0,-1,0,1,0", "joint1 is at nan rad"),
         ("", "got ''"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from adaptation import cli
 from adaptation.jobs.compare import compare
@@ -14,8 +15,11 @@ from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.train import train
 from adaptation.problem import problem_of
 from adaptation.runs import checkpoint
+from adaptation.runs.contract import describe
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig, check_config
+from policies.models.particles import HiddenParameters
+from policies.models.task_scale import TaskScale
 from robots.errors import BadArgumentError, UnknownNameError
 
 GOALS = "range.goal.x"
@@ -141,3 +145,22 @@ def test_settings_lists_the_ranges_and_where_they_come_from(
     assert by_name["range.object.mass"]["source"] == "default"
     assert by_name["range.object.mass"]["unit"] == "kg"
     assert "range.object.mass.heldout" in by_name
+
+
+def test_a_fixed_parameter_is_recorded_as_fixed_and_scaled_to_a_finite_number() -> None:
+    family = checkpoint.family_for("carry", None, {"range.disturbance.latency": 0.02})
+    problem = problem_of(family)
+    column = problem.task_names.index("disturbance.latency")
+    assert problem.task_low[column] == problem.task_high[column] == 0.02
+    method = checkpoint.build("blind", family, seed=0)
+    recorded = describe("carry", family, "blind", method, "").disturbances
+    place = recorded.names.index("disturbance.latency")
+    assert recorded.low[place] == recorded.high[place] == 0.02
+    task = torch.tensor(family.sample(np.random.default_rng(0), 5).values, dtype=torch.float32)
+    device = torch.device("cpu")
+    read = TaskScale(problem, range(problem.task_dim), device)(task)
+    torch.testing.assert_close(read[:, column], torch.full((5,), -1.0))
+    hidden = HiddenParameters(problem, device)
+    scaled = hidden.encode(task)
+    assert scaled.isfinite().all()
+    torch.testing.assert_close(hidden.decode(scaled, task), task)

@@ -9,11 +9,12 @@ import executor_jobs
 import msgspec
 import pytest
 import worker_parts
+from bench_main import run_bench
 from ray_parts import loopback_environment, needs_ray
 from test_bench import COUNTER
 
 from adaptation.jobs import ray_cluster
-from adaptation.jobs.bench import read_suite_results, run_bench
+from adaptation.jobs.bench import read_suite_results
 from adaptation.jobs.cell_records import CellResult
 from adaptation.jobs.executor import Executor, Job, ProcessExecutor
 from adaptation.jobs.ray_executor import MOST_LOSSES, RayExecutor

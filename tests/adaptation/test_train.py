@@ -457,7 +457,7 @@ def short_point() -> Iterator[None]:
 def test_every_method_resumes_bit_for_bit(
     tmp_path: Path, name: str, choice: dict[str, Any], short_point: None
 ) -> None:
-    """On a real family of short trials: three iterations in one go, or one, a load, and two."""
+    """On a real family of short trials: two iterations in one go, or one, a load, and another."""
     settings = dict(choice)
     for setting in declared_fields(METHODS[name].Config):
         for end, value in SMALL.items():
@@ -466,7 +466,7 @@ def test_every_method_resumes_bit_for_bit(
     config = RunConfig(
         name,
         "point",
-        iterations=3,
+        iterations=2,
         references=False,
         save_iterations=1,
         evaluation_tasks=2,
@@ -484,7 +484,7 @@ def test_every_method_resumes_bit_for_bit(
     with pytest.raises(InterruptedError):
         train_job.train_role(parts, "method", None, stop_after_one)
     train_job.train_role(parts, "method", None, stop_after_one)
-    assert reported == [1, 2, 3]
+    assert reported == [1, 2]
     assert curve(tmp_path / "whole") == curve(tmp_path / "parts")
     assert same(state(tmp_path / "whole"), state(tmp_path / "parts"))
 

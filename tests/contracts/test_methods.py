@@ -18,6 +18,7 @@ from policies.belief import named_tensors, to_device
 from policies.method import Method, Replans, Transition, TrialBatch
 from policies.methods import METHODS
 from policies.nn import state
+from policies.planning.mpc_method import MpcMethod
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from sim.families import FAMILIES
@@ -44,6 +45,7 @@ FEW_CANDIDATES = {"particles.count": 64, **SHORT_PLANS}
 CHEAP = {"sysid_mpc": FEW_SIMULATIONS, "particle_mpc": FEW_CANDIDATES, "rebal": SHORT_PLANS}
 NEED_A_SIMULATOR = ("sysid_mpc",)
 ONCE = ("gradient_steps", "epochs", "steps", "own_steps", "replay_steps", "cold_iterations")
+PLANNERS = [name for name in sorted(METHODS) if issubclass(METHODS[name], MpcMethod)]
 every_method = pytest.mark.parametrize("name", sorted(METHODS))
 
 
@@ -225,7 +227,7 @@ def test_a_method_that_has_learned_continues_from_its_state(name: str) -> None:
 
 
 def covering_pairs() -> list[tuple[str, str]]:
-    """Every method with every fifth family, so that every family meets every fifth method.
+    """Every method with every tenth family, so that every family meets every tenth method.
 
     A method knows a family by its problem alone, and all methods get this from the same code: what
     fails, fails with the method or with the family. Families of one decision per episode are apart:
@@ -235,7 +237,7 @@ def covering_pairs() -> list[tuple[str, str]]:
         (name, family)
         for i, name in enumerate(sorted(METHODS))
         for j, family in enumerate(sorted(FAMILIES))
-        if (i + j) % 5 == 0 or family == "slide"
+        if (i + j) % 10 == 0 or family == "slide"
     ]
 
 
@@ -303,3 +305,20 @@ def test_without_adaptation_experience_does_not_change_the_actions(name: str) ->
             decisions.append(policy.act(ticks.obs[1, 0], belief, False))
     assert torch.equal(decisions[0], decisions[2])
     assert torch.equal(decisions[1], decisions[3])
+
+
+@pytest.mark.parametrize("name", PLANNERS)
+@torch.no_grad()
+def test_a_planner_keeps_the_actions_that_are_under_way(name: str) -> None:
+    """With a latency of one and a half decisions two actions that were sent still count."""
+    method = build(name)
+    assert isinstance(method, MpcMethod)
+    trial = imagined("point")
+    method.expect_latency(1.5)
+    belief = method.prior(N)
+    for t in range(3):
+        belief = method.observe(belief, trial.ticks[0, t])
+    assert torch.equal(torch.stack(belief.under_way), trial.ticks.action[0, 1:3])
+    action = method.act(trial.ticks.obs[0, 3], belief, False)
+    assert action.isfinite().all()
+    assert not torch.stack(method.adapt(belief, trial.ticks[0]).under_way).any()

@@ -180,6 +180,22 @@ def test_applied_is_what_the_arm_followed_and_not_what_was_requested(world: ArmW
     np.testing.assert_allclose(applied(0.4, 0.0), standstill)
 
 
+def test_with_a_known_latency_applied_is_what_is_in_effect_at_the_joints() -> None:
+    """Half a decision of latency: half of the last action, then half of the new one."""
+    standstill = np.array([-1.0, 0.0])
+    actions = np.array([[0.4, 0.1], [-0.6, 0.3]])
+    world = build(latency=FAMILY.dt * FAMILY.action_repeat / 2)
+    try:
+        for _ in range(2):  # the second episode begins at a standstill again
+            world.reset(sample_task())
+            first = world.step(actions[:1])
+            second = world.step(actions[1:])
+            np.testing.assert_allclose(first.applied[0], (standstill + actions[0]) / 2)
+            np.testing.assert_allclose(second.applied[0], actions.mean(0))
+    finally:
+        world.close()
+
+
 def test_a_task_may_have_more_parameters_than_its_family_reads_in_any_order(
     world: ArmWorld,
 ) -> None:

@@ -278,6 +278,9 @@ def rest_after(rig: BusRig, event: Event | None) -> Array:
 
 
 ENDS = {"fault": Event.OPERATOR_STOP, "end of the session": None}
+presses = pytest.mark.parametrize(
+    ("ends", "distance"), [("fault", LITTLE), ("end of the session", 0.06)]
+)
 
 
 @contextmanager
@@ -291,8 +294,7 @@ def blocked(plant: emulated.CeilingPlant | emulated.WallPlant) -> Iterator[BusRi
         yield rig
 
 
-@pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.parametrize("distance", [LITTLE, 0.06])
+@presses
 def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> None:
     """It stands below its setpoint, as if it sagged."""
     plant = emulated.CeilingPlant(VIPERX)
@@ -307,8 +309,7 @@ def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> 
         assert plant.pressing < 0.02 * VIPERX.limits.tau[plant.shoulder]
 
 
-@pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.parametrize("distance", [LITTLE, 0.06])
+@presses
 def test_a_joint_that_presses_downward_is_released(ends: str, distance: float) -> None:
     """What lies below it then carries the weight."""
     plant = emulated.FloorPlant(VIPERX)
@@ -364,8 +365,7 @@ def stop_and_enable(rig: BusRig, ends: str) -> None:
     rig.ticks(30)
 
 
-@pytest.mark.parametrize("ends", ENDS)
-@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize(("ends", "load"), list(zip(ENDS, LOADS, strict=True)))
 def test_a_joint_with_any_load_stands_where_it_stood_after_four_stops(ends: str, load: str) -> None:
     joint, torque = LOADS[load]
     plant = emulated.PulledPlant(VIPERX)

@@ -113,7 +113,7 @@ def test_beliefs_for_the_policy_are_those_of_consecutive_transitions(segment: in
         for begin in range(max(0, length - segment) + 1):
             hidden = method.initial_task_belief(1)
             for count in range(min(segment, length) + 1):
-                possible[(begin, count)] = method.summarize(hidden)[0].detach()
+                possible[(begin, count)] = method.summarize_task(hidden)[0].detach()
                 if count < min(segment, length):
                     tick = sequence[begin + count, world : world + 1]
                     hidden = method.update_task_belief(hidden, tick)
@@ -145,7 +145,7 @@ def test_all_members_imagine_under_the_memory_s_summary() -> None:
     z = method.hypotheses(hidden)
     assert z.shape == (CONFIG.ensemble_size, 4, CONFIG.summary_dim)
     for own in z:
-        assert torch.equal(own, method.summarize(hidden))
+        assert torch.equal(own, method.summarize_task(hidden))
 
 
 def test_the_memory_outlives_an_episode_and_the_plan_does_not() -> None:

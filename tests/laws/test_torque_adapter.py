@@ -50,11 +50,10 @@ def test_one_is_nominal_also_at_the_end_of_a_range() -> None:
 
 
 def test_a_constant_parameter_is_nominally_what_it_always_is() -> None:
-    """A latency of 0 is scaled by the range [0, 1], which contains 1 like that of a factor."""
+    """A latency of 0 is scaled by a width of 1, so that 1 would be in its range, too."""
     names = ("disturbance.latency", "actuator.strength")
-    problem = replace(make_problem(), task_names=names, task_low=(0.0, 0.5), task_high=(1.0, 1.5))
-    constant = replace(problem, constant_columns=(0,))
-    plant = Plant(constant, CPU)
+    problem = replace(make_problem(), task_names=names, task_low=(0.0, 0.5), task_high=(0.0, 1.5))
+    plant = Plant(problem, CPU)
     always = torch.tensor([0.0, 1.0])
     torch.testing.assert_close(plant.nominal, plant.scaled(always))
 

@@ -30,6 +30,7 @@ SMALLER: dict[str, dict[str, Any]] = {
     "distill": {**SMALL_NETWORKS, "teacher_iterations": 16},
     "rl2_transformer": FEW_TASKS,
     "snail": FEW_TASKS,
+    "mql": {"tuning.own_steps": 1, "tuning.replay_steps": 3},  # steps of each judged object
 }
 
 

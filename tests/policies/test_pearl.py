@@ -13,7 +13,6 @@ from torch.distributions import MultivariateNormal, kl_divergence
 from policies.method import Problem, Transition, TrialBatch
 from policies.methods.pearl import Pearl, PearlBelief, PearlConfig
 from policies.models.posterior import Posterior, context_features, prior
-from policies.rl.replay import Replay
 from policies.rl.sac import SacConfig
 
 CPU = torch.device("cpu")
@@ -356,14 +355,6 @@ def test_the_encoder_learns_from_recent_contexts_alone_where_a_number_is_set(
     none = torch.zeros_like(is_recent)
     assert not gradient(none).any()
     assert gradient(~none).any()
-
-
-def test_the_replay_that_is_given_is_used() -> None:
-    replay = Replay(7, CPU)
-    method = Pearl(PROBLEM, CONFIG, 0, CPU, replay)
-    method.learn(trial())
-    assert method.replay is replay
-    assert len(replay) == N
 
 
 def test_a_restored_pearl_continues_as_the_original(trained: Pearl) -> None:

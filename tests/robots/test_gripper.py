@@ -22,10 +22,17 @@ from sim.scene_model import compile_scene
 
 WITH_GRIPPER = [name for name in ARMS if ARMS[name].gripper is not None]
 # axis along the fingers
-FORWARD = {"panda_hand": 2, "ur5e_2f85": 2, "viperx_gripper": 0, "so101_gripper": 2}
+FORWARD = {
+    "panda_hand": 2,
+    "fr3_hand": 2,
+    "ur5e_2f85": 2,
+    "viperx_gripper": 0,
+    "so101_gripper": 2,
+}
 # kg, of the gripper by the makers' numbers, and of the own tool in its place, with its frame
 WEIGHTS = {
     "panda_hand": (0.73, 0.2501),
+    "fr3_hand": (0.73, 0.2501),
     "ur5e_2f85": (0.925, 0.2501),
     "so101_gripper": (0.0022, 0.0001),
     "viperx_gripper": (0.150986 + 0.008009 + 2 * 0.034796, 0.228587 + 0.0001),
