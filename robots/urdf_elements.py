@@ -131,7 +131,6 @@ def origin_transform(element: Element) -> Array:
 
 @cache  # an arm is read for every model of it, several times for each
 def _transform(xyz: str, rpy: str) -> Array:
-    transform = np.eye(4)
     rotation = np.eye(3)
     for axis, angle in zip(np.eye(3), parse_numbers(rpy, 3), strict=True):
         rotation = rotation_about(axis, angle) @ rotation
