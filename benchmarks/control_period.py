@@ -6,7 +6,7 @@ Each row is the time of one control period of all worlds together, for as many w
 oracle's training has:
 
 - physics: the physics alone in C, one call of ``mujoco.batch`` for the whole episode (scenes with
-  fine steps during a blow: a call for each tick);
+  fine steps during an impact: a call for each tick);
 - by period: the same physics, one call for each control period;
 - all: ``VecWorld`` with everything on: action map, gate, signals, observation and reward too.
 

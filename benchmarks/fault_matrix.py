@@ -128,10 +128,7 @@ def can_show(driver: str, row: Row) -> bool:
 def strike(session: Session, row: Row) -> tuple[float, str]:
     """Provoke a fault; returns when, s, and what the program was told."""
     began = time.monotonic()
-    if row.key in (
-        "contact",
-        "stuck",
-    ):  # in swinging, the joint may not be far enough from its target
+    if row.key in ("contact", "stuck"):  # a swinging joint may be too close to its target
         session.order("push")
     if row.by == "arm":
         return session.provoke(row.key), ""

@@ -112,7 +112,7 @@ class Judge:
         dt: float,
         kinematics: Kinematics,
         start: Array,
-        clearance: Clearance | None = None,
+        clearance: Clearance | None,
     ) -> None:
         """Begin with arms at rest at ``start`` (n, j), clear if their links are to be judged."""
         self._clearance = clearance

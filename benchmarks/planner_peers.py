@@ -84,7 +84,7 @@ def mbrl_installed() -> bool:
     return True
 
 
-def mbrl_environment(search: IcemConfig) -> Any:
+def mbrl_environment() -> Any:
     """mbrl-lib's ensemble as an environment; the latent is a part of the observation."""
     import gymnasium
     from mbrl.models import GaussianMLP, ModelEnv, OneDTransitionRewardModel
@@ -147,7 +147,7 @@ def mbrl_optimizer(search: IcemConfig) -> Any:
 
 
 def mbrl(search: IcemConfig, n: int) -> Callable[[], Any]:
-    env = mbrl_environment(search)
+    env = mbrl_environment()
     optimizer = mbrl_optimizer(search)
     particles = CONFIG.dynamics.ensemble_size
     rng = np.random.default_rng(0)

@@ -44,9 +44,8 @@ SAMPLING = 0.002  # s
 STANDING = 0.02  # rad/s
 WARM_UP = 0.6  # s of motion before the fault
 WATCHED = 4.5  # s after it; the watchdogs take less than one, and letting go 3.5 at most
-GOES_ON = (
-    2.0  # s; one that moves so shortly before the end has not been stopped, it begins an episode
-)
+# s; an arm that still moves so shortly before the end was not stopped, it began an episode
+GOES_ON = 2.0
 STOOD = 0.2  # s without motion, after which the arm has come to rest
 BEFORE = 0.1  # s
 PRESSES = 0.3  # share of the waist's torque limit, at which the fault strikes at the wall

@@ -49,9 +49,7 @@ def theirs(env: "suite.control.Environment", rng: np.random.Generator) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--tasks", default="cartpole-swingup,walker-walk,reacher-easy,humanoid-walk"
-    )
+    parser.add_argument("--tasks", default=TASKS)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     print(f"{'task':<20} {'VecWorld':>9} {'dm_control':>10} {'ratio':>6}")

@@ -1,4 +1,4 @@
-"""Moves of an arm from rest to rest: planned here, in the policy's process, carried out there."""
+"""Moves from rest to rest, which the policy's process plans and the control process runs."""
 
 from dataclasses import dataclass
 

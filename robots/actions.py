@@ -169,6 +169,12 @@ class ToolVelocity:
         self._middle = (low + high) / 2
         self._half_range = (high - low) / 2
 
+    def _actions_of(self, values: Array) -> Array:
+        """The actions (n, a) in [-1, 1] with the columns' values nearest to ``values`` (n, a)."""
+        low = self.spec.low
+        share = (values - low) / (self.spec.high - low)
+        return np.clip(2 * share - 1, -1, 1)
+
     def __call__(self, action: Array, setpoint: Setpoint) -> Array:
         """Actions (n, a) in [-1, 1] to joint velocities (n, j) rad/s.
 

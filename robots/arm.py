@@ -74,9 +74,10 @@ class Limits:
 
     def _check_order(self) -> None:
         low, high = self.tool_box.T
-        joints = self.q_low < self.q_high
-        if not joints.all() or not (low < high).all():
-            raise BadArgumentError("a lower limit lies above its upper limit")
+        if not (self.q_low < self.q_high).all():
+            raise BadArgumentError(f"q_low {self.q_low} must lie below q_high {self.q_high}")
+        if not (low < high).all():
+            raise BadArgumentError(f"tool_box must have low < high, got {self.tool_box.tolist()}")
 
     def narrowed(self, tool_box: Array) -> "Limits":
         """The same limits with a smaller box for the tool, (3, 2) m.

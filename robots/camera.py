@@ -11,7 +11,7 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a picture is taken from. Its upper edge is above, as far as its direction allows.
+    """Where a picture is taken from; z of the world points up in it, or as near to up as it can.
 
     Raises:
         BadArgumentError: a number is impossible.

@@ -45,8 +45,7 @@ class ClearLine:
         self._two_ddq = 2 * limits.ddq[:, None]
         self._lag = lag
         self._n = n
-        # of each arm the line on which it brakes, then of each the one on which it would brake from
-        # the requested velocity
+        # n lines on which the arms brake, then n on which they would from the requested velocity
         self._known = KnownLines(self._clearance, 2 * n)
         self._curved = np.repeat([1.0, 0.0], n)
         self._needed = np.repeat([0.0, LEAD], n)  # m

@@ -1,4 +1,4 @@
-"""Families that are judged otherwise than by the last state of a trial's last episode."""
+"""Families whose success is not read from the last state of a trial's last episode."""
 
 from collections.abc import Mapping
 from typing import Protocol, runtime_checkable

@@ -39,6 +39,7 @@ Z, W = 2, 3  # columns of a row (x, y, z, w)
 # Inverse kinematics is solved when the tool is this close to its goal.
 POSITION_TOLERANCE = 1e-4  # m
 ORIENTATION_TOLERANCE = 1e-3  # rad
+IK_ITERATIONS = 300  # at most
 
 
 class Kinematics:
@@ -176,16 +177,14 @@ class Kinematics:
         self,
         pos: Array,
         quat: Array | None = None,
-        q0: Array | None = None,
-        steps: int = 300,
     ) -> Array:
-        """Joint positions that bring the tool to a pose: differential inverse kinematics by mink.
+        """Joint positions that bring the tool to a pose, by mink's differential inverse kinematics.
+
+        The search starts at home and stays near it.
 
         Args:
             pos: (3,) m, the tool's goal.
             quat: (4,) w, x, y, z, its orientation; None: any orientation.
-            q0: (j,) rad where the search starts and what it stays near; None: the home position.
-            steps: iterations at most.
 
         Returns:
             (j,) rad within the position limits of the URDF.
@@ -196,7 +195,7 @@ class Kinematics:
         import mink
 
         configuration = mink.Configuration(self._model)
-        start = self.arm.home if q0 is None else np.asarray(q0)
+        start = self.arm.home
         count = len(self.arm.tool_joints)
         q = configuration.q.copy()  # with the fingers, which stay
         q[:count] = start[:count]
@@ -206,7 +205,7 @@ class Kinematics:
         posture.set_target_from_configuration(configuration)
         tasks = [tool, posture]
         limits = [mink.ConfigurationLimit(self._model)]
-        for _ in range(steps):
+        for _ in range(IK_ITERATIONS):
             velocity = mink.solve_ik(configuration, tasks, 1.0, "daqp", damping=1e-9, limits=limits)
             configuration.integrate_inplace(velocity, 1.0)
             error = tool.compute_error(configuration)  # (6,) m, rad

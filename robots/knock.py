@@ -61,11 +61,9 @@ class Knock(ToolVelocity):
     def standstill(self, setpoint: Setpoint) -> Array:
         """No speed, on the line through the tool or the nearest line, (n, 2)."""
         pos, _ = self.kinematics.forward(setpoint.q)
-        low = self.spec.low[1]
-        high = self.spec.high[1]
-        share = (np.clip(pos[:, 1], low, high) - low) / (high - low)
-        slowest = np.full_like(share, -1.0)
-        return np.stack([slowest, 2 * share - 1], -1)
+        offset = pos[:, 1]
+        slowest = np.full_like(offset, self.spec.low[0])
+        return self._actions_of(np.stack([slowest, offset], -1))
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""

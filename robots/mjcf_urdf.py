@@ -14,8 +14,9 @@ import numpy as np
 from robots.errors import BadArgumentError
 from robots.meshes import write_obj
 from robots.mjcf import WORLD, body_name, joint_name
-from robots.rotations import roll_pitch_yaw, rotation_about
-from robots.signals import Array
+from robots.mujoco_model import read_mesh
+from robots.rotations import roll_pitch_yaw, rotation_about, transform
+from robots.signals import Array, Indices
 from robots.urdf_elements import format_numbers
 
 if TYPE_CHECKING:
@@ -190,12 +191,8 @@ class UrdfWriter:
 
     def _mesh_file(self, mesh: int) -> str:
         """The file of a mesh, as a URDF names it."""
-        model = self._model
-        first, count = model.mesh_vertadr[mesh], model.mesh_vertnum[mesh]
-        vertices = model.mesh_vert[first : first + count]
-        first, count = model.mesh_faceadr[mesh], model.mesh_facenum[mesh]
-        faces = model.mesh_face[first : first + count]
-        name = Path(str(model.mesh(mesh).name)).name
+        vertices, faces = read_mesh(self._model, mesh)
+        name = Path(str(self._model.mesh(mesh).name)).name
         return self._file(("mesh", mesh), name, vertices, faces)
 
     def _ellipsoid_file(self, radii: Array) -> str:
@@ -205,7 +202,7 @@ class UrdfWriter:
         ball = trimesh.creation.icosphere(subdivisions=ROUND)
         return self._file(tuple(radii.tolist()), "ellipsoid", ball.vertices * radii, ball.faces)
 
-    def _file(self, key: tuple[object, ...], name: str, vertices: Array, faces: Array) -> str:
+    def _file(self, key: tuple[object, ...], name: str, vertices: Array, faces: Indices) -> str:
         """Write a mesh, once for each key."""
         if key not in self._files:
             folder = self._path.parent / MESHES
@@ -241,14 +238,9 @@ def _pose(position: Array, quaternion: Array) -> Array:
 
     rotation = np.empty(9)
     mujoco.mju_quat2Mat(rotation, np.asarray(quaternion, np.float64))
-    pose = np.eye(4)
-    pose[:3, :3] = rotation.reshape(3, 3)
-    pose[:3, 3] = position
-    return pose
+    return transform(rotation.reshape(3, 3), position)
 
 
 def _shift(offset: Array) -> Array:
     """A translation (4, 4) by ``offset`` (3,) m."""
-    pose = np.eye(4)
-    pose[:3, 3] = offset
-    return pose
+    return transform(np.eye(3), offset)

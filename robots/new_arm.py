@@ -44,7 +44,7 @@ MISSING_IN_MJCF = {
     "dq": "largest speed of each joint, (j,) rad/s or m/s",
     "tau": "largest torque or force of each joint, (j,) N·m or N",
 }
-OF_LIMITS = ("dq", "ddq", "jerk", "tau")  # those of these fields that are in Limits, per joint
+OF_LIMITS = ("dq", "ddq", "jerk", "tau")  # the fields above that belong to Limits
 PLACEHOLDER = 1.0  # of a missing number, while the URDF is read and drawn
 FULL_TURN = (-np.pi, np.pi)  # rad, of a continuous joint, which has no end of its own
 LINE = 100  # characters

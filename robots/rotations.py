@@ -141,6 +141,14 @@ def roll_pitch_yaw(rotation: Array) -> Array:
     return np.array([roll, pitch, yaw])
 
 
+def transform(rotation: Array, position: Array) -> Array:
+    """The transform (4, 4) of a rotation (3, 3) and a position (3,) m."""
+    result = np.eye(4)
+    result[:3, :3] = rotation
+    result[:3, 3] = position
+    return result
+
+
 def rotation_to_axis(axis: Array) -> Array:
     """A rotation that takes z to the direction of ``axis`` (3,), as a transform (4, 4).
 
@@ -152,6 +160,4 @@ def rotation_to_axis(axis: Array) -> Array:
     x = np.cross(helper, z)
     x /= np.linalg.norm(x)
     y = np.cross(z, x)
-    transform = np.eye(4)
-    transform[:3, :3] = np.stack([x, y, z], 1)
-    return transform
+    return transform(np.stack([x, y, z], 1), np.zeros(3))

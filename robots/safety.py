@@ -32,7 +32,7 @@ class SafetyGate:
     ``promise``. The links can be kept clear too, see ``Clearance``. The gate only
     enters states from which the joints, braking together along a straight line in joint space, come
     to rest inside all limits; otherwise they brake along the last such line. Each step starts from
-    the last setpoint, never from a measurement. Of a prismatic joint rad stands for m throughout.
+    the last setpoint, never from a measurement. For a prismatic joint, read m in place of rad.
     """
 
     setpoint: Setpoint  # the last command, (n, j)
@@ -260,7 +260,7 @@ def _highest_target(limits: Limits, overshoot: Array) -> Array:
 
 def _make_links(box: ToolBox | None, limits: Limits, n: int) -> ClearLine:
     if box is None:
-        raise BadArgumentError("links are kept clear of an arm with a tool, and there is none")
+        raise BadArgumentError("keep_links_clear needs an arm with a tool: pass its kinematics")
     return ClearLine(limits, box.kinematics, box.lag, n)
 
 

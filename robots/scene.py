@@ -78,9 +78,10 @@ class Joint:
         low, high = self.limits
         if not -np.inf < low <= 0 <= high < np.inf:
             raise BadArgumentError(f"the limits of a joint must enclose 0, got {self.limits}")
-        for number in (self.friction, self.damping, self.latch, self.latch_width):
+        for field in ("friction", "damping", "latch", "latch_width"):
+            number = getattr(self, field)
             if not (np.isfinite(number) and number >= 0):
-                raise BadArgumentError(f"a joint's friction, damping and latch cannot be {number}")
+                raise BadArgumentError(f"{field} of a joint must be at least 0, got {number}")
         if self.latch and not self.latch_width:
             raise BadArgumentError("a latch needs a latch_width")
 
@@ -129,17 +130,16 @@ class SceneObject:
         """Check every number; see the class."""
         _check_kind(self.name, self.kind, self.size, OBJECT_SIZES)
         if not self.name.isidentifier() or self.name in RESERVED:
-            raise BadArgumentError(f"an object cannot be named {self.name!r}")
+            raise BadArgumentError(f"{self.name!r} must be an identifier and none of {RESERVED}")
         if not (np.isfinite(self.mass) and self.mass > 0):
             raise BadArgumentError(f"{self.name}: a mass must be positive, got {self.mass} kg")
         _check_friction(self.name, self.friction)
         if not 0 <= self.restitution <= 1:
             raise BadArgumentError(f"{self.name}: restitution in [0, 1], got {self.restitution}")
-        has_mesh = self.mesh is not None
-        if has_mesh != (self.kind == "mesh"):
-            raise BadArgumentError(f"{self.name}: a mesh belongs to the kind 'mesh'")
+        if (self.mesh is not None) != (self.kind == "mesh"):
+            raise BadArgumentError(f"{self.name}: only the kind 'mesh' has a mesh, and needs it")
         if bool(self.choices) != (self.kind == "meshes"):
-            raise BadArgumentError(f"{self.name}: choices belong to the kind 'meshes'")
+            raise BadArgumentError(f"{self.name}: the kind 'meshes' alone has choices, at least 1")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class Fixture:
         _check_kind(self.name, self.kind, self.size, FIXTURE_SIZES)
         _check_friction(self.name, self.friction)
         if (self.heights is not None) != (self.kind == "height_field"):
-            raise BadArgumentError(f"{self.name}: heights belong to the kind 'height_field'")
+            raise BadArgumentError(f"{self.name}: only a height_field has heights, and needs them")
         if self.heights is not None:
             self._check_heights(self.heights)
         if self.after is not None and not self.can_slope:
@@ -207,7 +207,7 @@ class Scene:
     objects: tuple[SceneObject, ...] = ()
     fixtures: tuple[Fixture, ...] = ()
     timestep: float = 0.002  # s of one physics substep
-    # s of a substep during a blow of the tool on an object, to resolve it; None: as always
+    # s of a substep while the tool hits an object, to resolve the impact; None: ``timestep``
     contact_timestep: float | None = None
     measures_wrench: bool = False  # whether ``Signals.wrench`` is measured, for an arm
     # Pictures are taken by the first one; without one, from where the kind of body is seen well.

@@ -73,15 +73,11 @@ class StraightPush(ToolVelocity):
         """The push that ends where the tool is, on a line as parallel to x as possible, (n, 3)."""
         pos, _ = self.kinematics.forward(setpoint.q)
         x, y, _ = pos.T
-        low = self.spec.low
-        high = self.spec.high
-        offset = np.clip(y, low[0], high[0])
+        offset = np.clip(y, self.spec.low[0], self.spec.high[0])
         ahead = x - self._pivot
         side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * (y - offset), side * ahead)
-        values = np.stack([offset, direction, x], -1)
-        share = (values - low) / (high - low)
-        return np.clip(2 * share - 1, -1, 1)
+        return self._actions_of(np.stack([offset, direction, x], -1))
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (3, n) at pos (3, n) m."""

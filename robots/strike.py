@@ -72,12 +72,8 @@ class Strike(ToolVelocity):
         ahead = x - self._pivot
         side = np.where(ahead < 0, -1.0, 1.0)  # the line continues behind the pivot
         direction = np.arctan2(side * y, side * ahead)
-        low = self.spec.low[1]
-        high = self.spec.high[1]
-        nearest = np.clip(direction, low, high)
-        share = (nearest - low) / (high - low)
-        slowest = np.full_like(x, -1.0)
-        return np.stack([slowest, 2 * share - 1], -1)
+        slowest = np.full_like(x, self.spec.low[0])
+        return self._actions_of(np.stack([slowest, direction], -1))
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (2, n) at pos (3, n) m."""

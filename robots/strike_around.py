@@ -84,9 +84,7 @@ class StrikeAround(ToolVelocity):
         speed = np.full_like(direction, low[1])
         offset = np.zeros_like(direction)
 
-        values = np.stack([direction, speed, offset], -1)
-        share = (values - low) / (high - low)
-        return np.clip(2 * share - 1, -1, 1)
+        return self._actions_of(np.stack([direction, speed, offset], -1))
 
     def _requested_velocity(self, action: Array, pos: Array) -> Array:
         """The tool's velocity in the plane (2, n) m/s for actions (3, n) at pos (3, n) m."""

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from robots.errors import BadArgumentError
-from robots.rotations import rotation_about
+from robots.rotations import rotation_about, transform
 from robots.signals import Array
 
 ROOT_TAG = "robot"
@@ -131,10 +131,7 @@ def origin_transform(element: Element) -> Array:
 
 @cache  # an arm is read for every model of it, several times for each
 def _transform(xyz: str, rpy: str) -> Array:
-    transform = np.eye(4)
     rotation = np.eye(3)
     for axis, angle in zip(np.eye(3), parse_numbers(rpy, 3), strict=True):
         rotation = rotation_about(axis, angle) @ rotation
-    transform[:3, :3] = rotation
-    transform[:3, 3] = parse_numbers(xyz, 3)
-    return transform
+    return transform(rotation, parse_numbers(xyz, 3))

@@ -24,7 +24,7 @@ class Disturbances:
         Args:
             n: number of worlds.
             obs: the columns of an observation; half their range is the unit of noise and quantum.
-            actions: a, numbers of an action.
+            actions: columns of an action.
             dt: s between two actions.
         """
         self._dt = dt

@@ -8,6 +8,7 @@ that of MuJoCo Menagerie's Go1. The trunk is a box, hips, thighs and calves are 
 spheres; they touch the ground only.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import mujoco
@@ -19,6 +20,7 @@ from robots.signals import Array, Setpoint, Torque
 from sim.engines.base import require_command
 from sim.engines.ideal import follows_setpoints
 from sim.engines.mujoco_control import actuator_control
+from sim.families.gymnasium_bodies import torque_limits
 from sim.scene_model import body_model
 
 LEGS = ("FR", "FL", "RR", "RL")  # front right, ..., rear left: Unitree's order
@@ -102,21 +104,9 @@ IMU_MASS = 0.001  # kg, at the trunk
 
 
 def _limits() -> Limits:
-    count = len(LEGS) * len(PARTS)
     low, high = np.tile(np.array(RANGES).T, len(LEGS))
-    one = np.ones(count)
-    return Limits(
-        q_low=low,
-        q_high=high,
-        dq=SPEED * one,
-        ddq=1e5 * one,  # Unitree publishes no limits of the following kinds
-        jerk=1e8 * one,
-        tau=TORQUE * one,
-        tool_box=np.array([[-1e3, 1e3]] * 3),
-        tool_speed=1e3,
-        force=1e4,
-        deadline=0.25,
-    )
+    one = np.ones_like(low)
+    return replace(torque_limits(low, high, TORQUE * one), dq=SPEED * one)
 
 
 GO1 = LeggedRobot(

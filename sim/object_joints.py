@@ -36,8 +36,9 @@ def chosen_joint_numbers(item: SceneObject, task: Task) -> dict[str, Array]:
     """
     name = f"{item.name}.joint"
     codes = task[name] if name in task.names else np.zeros(len(task))
-    if not np.isin(codes, np.arange(len(item.joints))).all():
-        raise BadArgumentError(f"{name} is the index of one of {len(item.joints)} joints")
+    count = len(item.joints)
+    if not np.isin(codes, np.arange(count)).all():
+        raise BadArgumentError(f"{name} is the index of one of {count} joints, got {codes}")
     chosen = codes.astype(np.int64)
     numbers = [joint_numbers(joint) for joint in item.joints]
     result = {}

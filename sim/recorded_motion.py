@@ -105,11 +105,11 @@ class MotionModel:
         task = self._task(every_world)
         self._engine.write(task)
         delays = [self._delay(row) for row in every_world]
-        columns = [self._one(motion, delays) for motion in motions]
+        columns = [self._residuals_of(motion, delays) for motion in motions]
         residuals = np.concatenate(columns, 1)
         return residuals[:asked]
 
-    def _one(self, motion: Motion, delays: Sequence[float]) -> Array:
+    def _residuals_of(self, motion: Motion, delays: Sequence[float]) -> Array:
         """Residuals (n, S·j) of one motion."""
         n = self.n
         q = np.tile(motion.q[0], (n, 1))
@@ -134,7 +134,7 @@ class MotionModel:
         return difference.reshape(n, -1)
 
     def _setpoints(self, motion: Motion, times: Array) -> tuple[Array, Array]:
-        """Setpoints (k, j) and their rates at some times; before the first one that one."""
+        """Setpoints (k, j) and their rates at some times; before the recording the first ones."""
         return (
             interpolate(times, motion.t, motion.q_set),
             interpolate(times, motion.t, motion.dq_set),

@@ -48,7 +48,7 @@ def tilted_boxes(fixtures: Iterable[Fixture], task: Task) -> dict[str, Tilted]:
         name = slope_name(box.name)
         slope = task[name] if name in task.names else np.zeros(len(task))
         if not np.isfinite(slope).all():
-            raise BadArgumentError(f"{name} must be finite")
+            raise BadArgumentError(f"{name} must be finite, got {slope}")
         lift = rises[box.after]
         rises[box.name] = lift + 2 * box.size[0] * slope
         result[box.name] = _tilt(box, slope, lift)

@@ -36,7 +36,7 @@ class RecordingEngine(MujocoEngine):
     """MuJoCo's engine, which keeps what it asked of ``mujoco.batch``."""
 
     def load(self, scene: Scene, n: int) -> None:
-        """As of the engine itself."""
+        """As ``MujocoEngine.load``, with an empty record."""
         super().load(scene, n)
         self.stretches: list[Stretch] = []
 

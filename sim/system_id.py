@@ -33,7 +33,7 @@ Tell = Callable[[str], None]  # gets a line about what is done
 
 
 def say_nothing(line: str) -> None:
-    """Where nobody waits."""
+    """Drop a line of progress."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class TwinOptions:
             value = getattr(self, name)
             if not 0 <= value < np.inf:
                 raise BadArgumentError(
-                    f"the twin's {name} must be finite and not negative: {value}"
+                    f"the twin's {name} must be finite and not negative, got {value}"
                 )
 
 

@@ -10,8 +10,8 @@ from robots.errors import ArmError, BadArgumentError
 from robots.kinematics import Kinematics
 from robots.signals import Array
 
-# rad, by which a zero may change; ours. A horn that sits one tooth (of 25) wrong is off by 0.25, an
-# arm in another posture by more.
+# rad, by which a zero may change; ours. A horn mounted one of its 25 teeth off is wrong by 0.25,
+# an arm in another posture by more.
 LARGEST_OFFSET = 0.5
 STILL = 0.01  # rad, by which readings of an arm that stands may differ: six servo ticks
 NOTICED = 0.005  # m, of a tool's motion that a person sees
@@ -46,9 +46,7 @@ def zeros_at(ticks: Array, posture: Array, signs: Array) -> NDArray[np.int64]:
     return np.rint(ticks - signs * posture / TICK).astype(np.int64)
 
 
-def check_offsets(
-    servos: Sequence[JointServo], zeros: NDArray[np.int64], largest: float = LARGEST_OFFSET
-) -> Array:
+def check_offsets(servos: Sequence[JointServo], zeros: NDArray[np.int64]) -> Array:
     """How far the new zeros are from the old ones, (j,) rad.
 
     Raises:
@@ -58,11 +56,11 @@ def check_offsets(
     old = np.array([servo.zero for servo in servos])
     offsets: Array = (zeros - old) * TICK
     for servo, zero, offset in zip(servos, zeros.tolist(), offsets.tolist(), strict=True):
-        if abs(offset) > largest:
+        if abs(offset) > LARGEST_OFFSET:
             found = f"{servo.joint} is {offset:+.2f} rad from where the posture has it"
             raise BadArgumentError(
-                f"{found}; at most {largest} can be corrected: bring the arm to the posture, or "
-                "mount the servo's horn anew, or correct the sign in the file first"
+                f"{found}; at most {LARGEST_OFFSET} rad can be corrected: bring the arm to the "
+                "posture, or mount the servo's horn anew, or correct the sign in the file first"
             )
         if not 0 <= zero < TURN:
             message = f"the zero of {servo.joint} would be {zero} ticks, outside its one turn"
@@ -109,7 +107,7 @@ def _direction(way: Array) -> str:
 def _rotation(axis: Array) -> str:
     """A rotation about an axis (3,) in words, as seen from the side that the axis is nearest to.
 
-    ``Left`` is the arm's own, for one who looks along with it; ``front`` is whither it reaches.
+    Left and front are those of the arm, which reaches to its front.
     """
     nearest = int(np.abs(axis).argmax())
     side = ("from its front", "from its left", "from above")[nearest]

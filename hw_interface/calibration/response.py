@@ -26,6 +26,7 @@ LAGS = 24  # lags that are tried, before the best is refined
 STEP = 1e-4  # s, of a finite difference
 TOLERANCE = 1e-6  # s
 ALIKE = 1.1  # times the smallest misfit: lags up to it count as possible; ours
+WORST_RESIDUAL = 0.1  # share of the motion, at most; ours
 SMALLEST = 0.1  # ticks; a shorter lag cannot be told from a delay, and counts as delay
 
 
@@ -84,16 +85,11 @@ def fit_response(response: Response, tick: float) -> Follows:
     return fit.describe(lag, total, split)
 
 
-def explain_misfit(fit: Follows, worst: float = 0.1) -> str:
-    """Why a fit may not be used; empty if it may.
-
-    Args:
-        fit: of one joint.
-        worst: largest residual, as a share of the motion.
-    """
+def explain_misfit(fit: Follows) -> str:
+    """Why the fit of one joint may not be used; empty if it may."""
     if not 0.5 < np.median(fit.gains) < 1.5:
         return f"it moves {np.median(fit.gains):.2f} times as far as it is commanded to"
-    if fit.residual > worst * fit.size:
+    if fit.residual > WORST_RESIDUAL * fit.size:
         share = fit.residual / fit.size
         return f"its motion differs by {share:.0%} from that of a joint with a delay and a lag"
     if fit.delays.max() > 0.95 * LONGEST:

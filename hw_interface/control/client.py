@@ -102,9 +102,7 @@ class ControlClient:
         """The mode of the control process."""
         return Mode(int(self.state["mode"]))
 
-    def post_action(
-        self, action: Array, stamp: float, continues: bool = False, distance: float = 0.0
-    ) -> int:
+    def post_action(self, action: Array, stamp: float, continues: bool, distance: float) -> int:
         """Post an action; returns its sequence number.
 
         Args:

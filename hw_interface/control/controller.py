@@ -93,7 +93,7 @@ class ArmController:
         """The gate in use."""
         return self.mover.gate
 
-    def begin_move(self, path: Array, now: float) -> None:
+    def begin_move(self, path: Array) -> None:
         """Begin to move along ``path``, (j,) or (k, j) rad, once the setpoint stands.
 
         Raises:
@@ -137,11 +137,6 @@ class ArmController:
             self.driver.disconnect()
         self.driver.connect()
         self.link_broken = False
-
-    @property
-    def moving_to_start(self) -> bool:
-        """Whether a move to an episode's start is under way."""
-        return self.mover.is_moving
 
     @property
     def at_rest(self) -> bool:
@@ -202,7 +197,7 @@ class ArmController:
             self._call_driver(self._read_state)
         watchdog.check_age(now)
         was_standing = self.mover.is_standing
-        requested = self._requested_velocity(now)
+        requested = self._requested_velocity()
         if watchdog.in_contact:
             overloaded = watchdog.measurements.overloaded
             requested = self._retreat(self.gate.setpoint, self.state.q, overloaded, now)
@@ -265,7 +260,7 @@ class ArmController:
             self.watchdog.fault(Event.DRIVER_FAILED)
             self.stop()
 
-    def _requested_velocity(self, now: float) -> Array:
+    def _requested_velocity(self) -> Array:
         """Joint velocities (1, j) rad/s before the gate."""
         if self.watchdog.mode is not Mode.IDLE:
             self.mover.abort()

@@ -41,7 +41,7 @@ class PressingJoints:
         kinematics: Kinematics,
         setpoint: Array,
         state: JointState,
-        holds_weight: bool = False,
+        holds_weight: bool,
     ) -> None:
         """Decide which joints are tested.
 

@@ -283,7 +283,7 @@ class ControlLoop:
             if kind is Request.TORQUE_OFF:
                 self.controller.torque_off()
             else:
-                self.controller.begin_move(read_path(posted), self.now())
+                self.controller.begin_move(read_path(posted))
                 self.progress.move_seq = self.progress.last_request_seq
                 self.pending_start = start
         except (ArmError, ValueError) as error:

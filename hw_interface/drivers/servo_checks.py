@@ -59,7 +59,7 @@ def check_written(
     servo_ids: Sequence[int],
     control: NDArray[np.void],
     written: Mapping[str, Sequence[int]],
-    tolerance: int = 0,
+    tolerance: int,
 ) -> None:
     """Refuse servos whose registers differ from what was written: sync writes are not acknowledged.
 
@@ -81,7 +81,7 @@ def check_written(
 
 
 def goals_to_hold(
-    control: NDArray[np.void], lowest: Array, highest: Array, has_gripper: bool = False
+    control: NDArray[np.void], lowest: Array, highest: Array, has_gripper: bool
 ) -> list[int]:
     """Goals, in ticks, at which every joint stays where it is.
 

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from robots.errors import BadArgumentError
+from robots.rotations import skew
 from robots.signals import Array
 
 Vector = tuple[float, float, float]
@@ -171,11 +172,11 @@ def lens_of(camera: CameraEntry) -> Lens:
 def rotation_of(quaternion: Sequence[float] | Array) -> Array:
     """The rotation matrix (3, 3) of a quaternion w, x, y, z of any length.
 
-    R = I + 2·w·K + 2·K², with K the matrix of the cross product with (x, y, z).
+    R = I + 2·w·K + 2·K², with K = skew((x, y, z)).
     """
-    w, x, y, z = np.asarray(quaternion) / np.linalg.norm(quaternion)
-    k = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    rotation: Array = np.eye(3) + 2 * w * k + 2 * k @ k
+    unit = np.asarray(quaternion) / np.linalg.norm(quaternion)
+    k = skew(unit[1:])
+    rotation: Array = np.eye(3) + 2 * unit[0] * k + 2 * k @ k
     return rotation
 
 

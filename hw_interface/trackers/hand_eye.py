@@ -17,6 +17,7 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from robots.errors import BadArgumentError
+from robots.rotations import transform
 from robots.signals import Array
 
 FEWEST = 6  # pictures
@@ -118,8 +119,8 @@ def _solve_linear(tools: Array, objects: Array) -> tuple[Array, Array]:
     rows = [np.concatenate([-eye, tool[:3, :3]], axis=1) for tool in tools]
     wanted = objects[:, :3, 3] @ camera_rotation.T - tools[:, :3, 3]
     moved, *_ = np.linalg.lstsq(np.concatenate(rows), wanted.ravel(), rcond=None)
-    camera = _pose(camera_rotation, moved[:3])
-    held = _pose(object_rotation, moved[3:])
+    camera = transform(camera_rotation, moved[:3])
+    held = transform(object_rotation, moved[3:])
     return camera, held
 
 
@@ -157,14 +158,6 @@ def rotation_vectors(rotations: Array) -> Array:
     return vectors
 
 
-def _pose(rotation: Array, position: Array) -> Array:
-    """A pose (4, 4)."""
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = position
-    return pose
-
-
 def _to_vector(pose: Array) -> Array:
     """Rotation vector rad and position m (6,) of a pose (4, 4)."""
     return np.concatenate([rotation_vectors(pose[:3, :3]), pose[:3, 3]])
@@ -173,4 +166,4 @@ def _to_vector(pose: Array) -> Array:
 def _from_vector(vector: Array) -> Array:
     """The pose (4, 4) of a rotation vector rad and a position m."""
     rotation = Rotation.from_rotvec(vector[:3]).as_matrix()
-    return _pose(rotation, vector[3:])
+    return transform(rotation, vector[3:])

@@ -13,7 +13,7 @@ from hw_interface.trackers.fiducial_source import read_picture
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
-from robots.rotations import quaternion_from_matrix
+from robots.rotations import quaternion_from_matrix, transform
 from robots.signals import Array
 
 
@@ -101,10 +101,7 @@ def _tool_pose(kinematics: Kinematics, pose: HeldPose) -> Array:
 
 def _matrix(pos: Array, quat: Array) -> Array:
     """A pose (4, 4) of a position (3,) m and a quaternion w, x, y, z."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = rotation_of(quat)
-    matrix[:3, 3] = pos
-    return matrix
+    return transform(rotation_of(quat), pos)
 
 
 def position_and_quaternion(pose: Array) -> tuple[list[float], list[float]]:

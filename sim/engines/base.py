@@ -15,6 +15,16 @@ from robots.signals import Array, Mask, ObjectMotion, Pose, Setpoint, Signals, T
 from robots.world import Start, Task
 
 C = TypeVar("C", Setpoint, Torque)
+# The widths of the signals that a scene may lack: without a tool or an object they are NaN.
+OPTIONAL_SIGNALS = {
+    "tool_pos": 3,
+    "tool_quat": 4,
+    "tool_vel": 3,
+    "object_pos": 3,
+    "object_quat": 4,
+    "object_vel": 6,
+    "marker": 3,
+}
 BODY_PHYSICS = ("joint", "actuator", "body", "geom")  # how the names of a body's physics begin
 
 
@@ -86,7 +96,7 @@ class Engine(Protocol):
         Args:
             command: fields (k, n, j). Joints are to reach a setpoint (rad, rad/s, rad/s²) at the
                 end of its tick; torques (N·m) are held during their tick.
-            substeps: physics steps of ``scene.timestep`` s in each tick; where a blow on the
+            substeps: physics steps of ``scene.timestep`` s in each tick; where an impact on the
                 object is due when a tick begins, it has as many more as
                 ``scene.contact_timestep`` asks for.
 
@@ -176,7 +186,7 @@ def world_indices(mask: Mask | None, n: int) -> NDArray[np.int64]:
     return np.arange(n) if mask is None else np.flatnonzero(mask)
 
 
-def require_known_physics(body: Body, task: Task, also: Collection[str] = ()) -> None:
+def require_known_physics(body: Body, task: Task, also: Collection[str]) -> None:
     """Check that an engine can write all of a task's physics of the body.
 
     Args:
@@ -193,7 +203,8 @@ def require_known_physics(body: Body, task: Task, also: Collection[str] = ()) ->
     for name in task.names:
         kind, _, _ = name.partition(".")
         if kind in BODY_PHYSICS and name not in known:
-            raise BadArgumentError(f"{name} is no physics of {body.name} that can be set here")
+            names = ", ".join(sorted(known))
+            raise BadArgumentError(f"{name} is no physics of {body.name} here; there are: {names}")
 
 
 def actuator_strength(task: Task, joints: tuple[str, ...]) -> Array:
@@ -239,6 +250,11 @@ def start_pose(start: Start, scene: Scene, i: int) -> Pose | None:
     return None
 
 
+def missing_signals(n: int) -> dict[str, Array]:
+    """NaN for each of ``OPTIONAL_SIGNALS``, (n, width)."""
+    return {name: np.full((n, width), np.nan) for name, width in OPTIONAL_SIGNALS.items()}
+
+
 def first_object(objects: Mapping[str, ObjectMotion]) -> dict[str, Array]:
     """The signals of a scene's first object; none without one."""
     motions = list(objects.values())
@@ -248,13 +264,10 @@ def first_object(objects: Mapping[str, ObjectMotion]) -> dict[str, Array]:
     return {"object_pos": first.pos, "object_quat": first.quat, "object_vel": first.vel}
 
 
-def tool_motion(kinematics: Kinematics, q: Array, dq: Array) -> tuple[Array, Array, Array]:
-    """The tool of joints at ``q`` with velocities ``dq``, (n, j) each.
-
-    Returns:
-        Position (n, 3) m, quaternion (n, 4) w, x, y, z and velocity (n, 3) m/s.
-    """
+def tool_signals(kinematics: Kinematics, q: Array, dq: Array) -> dict[str, Array]:
+    """The signals of the tool of joints at ``q`` with velocities ``dq``, (n, j) each."""
     pos, rotation, jacobian = kinematics.forward_jacobian(q)
     linear = jacobian[:, :3]
     velocity = np.einsum("nij,nj->ni", linear, dq)
-    return pos, quaternion_from_matrix(rotation), velocity
+    quat = quaternion_from_matrix(rotation)
+    return {"tool_pos": pos, "tool_quat": quat, "tool_vel": velocity}

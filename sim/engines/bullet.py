@@ -20,9 +20,10 @@ from sim.engines.base import (
     count_ticks,
     first_object,
     is_registered,
+    missing_signals,
     require_known_physics,
     require_support,
-    tool_motion,
+    tool_signals,
     world_indices,
 )
 from sim.engines.bullet_drives import Drive, bullet_drive
@@ -43,7 +44,7 @@ WORLD_BYTES = 35 * 2**20  # of memory that a client takes, with an arm and an ob
 
 @singledispatch
 def needs_mujoco(body: Body) -> bool:
-    """Whether a body of a kind that can be driven cannot be simulated as it should be."""
+    """Whether Bullet lacks a part of the body's physics, although it can drive its kind."""
     return False
 
 
@@ -81,9 +82,7 @@ class BulletEngine:
         fixtures = FixtureFields(scene, self._model, can_slope=False)
         self._writers = (fixtures, ToolShapes(scene.body, self._model), objects)
         self._drives = [self._build() for _ in range(n)]
-        self._no_vector = np.full((n, 3), np.nan)
-        self._no_quat = np.full((n, 4), np.nan)
-        self._no_twist = np.full((n, 6), np.nan)
+        self._missing = missing_signals(n)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
@@ -150,25 +149,18 @@ class BulletEngine:
     def read(self) -> Signals:
         """Fresh: the tool is computed from the joints, the object is read from its body."""
         q, dq, tau = self.joints()
-        tool_pos, tool_quat, tool_vel = self._tool(q, dq)
         objects = self._object_motions()
-        nothing = {
-            "object_pos": self._no_vector,
-            "object_quat": self._no_quat,
-            "object_vel": self._no_twist,
-        }
+        fields = self._missing | first_object(objects)
+        if self._kinematics is not None:
+            fields |= tool_signals(self._kinematics, q, dq)
         return Signals(
             q=q,
             dq=dq,
             tau=tau,
-            tool_pos=tool_pos,
-            tool_quat=tool_quat,
-            tool_vel=tool_vel,
-            marker=self._no_vector,
             stamp=self._time.copy(),
             objects=objects,
             wrench=self.tool_wrenches() if self.scene.measures_wrench else None,
-            **(nothing | first_object(objects)),
+            **fields,
         )
 
     def _object_motions(self) -> dict[str, ObjectMotion]:
@@ -183,12 +175,6 @@ class BulletEngine:
                 vel=own[:, 7:],
             )
         return result
-
-    def _tool(self, q: Array, dq: Array) -> tuple[Array, Array, Array]:
-        """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
-        if self._kinematics is None:
-            return self._no_vector, self._no_quat, self._no_vector
-        return tool_motion(self._kinematics, q, dq)
 
     def joints(self) -> tuple[Array, Array, Array]:
         """Joint positions, velocities and torques alone, (n, j) each.

@@ -12,10 +12,10 @@ import mujoco
 import numpy as np
 
 from robots.errors import BadArgumentError
+from robots.mjcf import WORLD
 from robots.signals import Mask
 from sim.scene_model import own_grounds
 
-WORLD = 0  # MuJoCo's number of the world's body
 SAME = 1e-9  # of friction
 NO_PARENT_FILTER = int(mujoco.mjtDisableBit.mjDSBL_FILTERPARENT)
 Pair = tuple[int, int]

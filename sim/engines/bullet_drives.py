@@ -158,7 +158,10 @@ class Servos(Drive):
         )
 
     def _needs_fine_steps(self, tick: float) -> bool:
-        """Whether a blow is due in a tick of so many s, and fine steps are asked for."""
+        """Whether an impact is due in the next ``tick`` s, and the scene has fine steps for it.
+
+        With several objects, the contact of the nearest one is made soft as well.
+        """
         world = self.world
         has_fine_steps = world.scene.contact_timestep is not None
         has_several = len(world.objects) > 1

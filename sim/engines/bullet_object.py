@@ -8,7 +8,7 @@ from sim.engines.bullet_contacts import Contact
 from sim.engines.bullet_free import FreeBody
 from sim.engines.bullet_shapes import Client
 from sim.engines.bullet_trees import Tree
-from sim.engines.contact_steps import blow_is_due
+from sim.engines.contact_steps import impact_is_due
 
 CONTACT_DISTANCE = 8  # where a closest point of Bullet's has the distance, m
 FAR = 0.05  # m, beyond which a distance is not measured and counts as this
@@ -49,13 +49,13 @@ class BulletObject(FreeBody):
             self._spring = contact.spring
 
     def soften_strikers(self, contact_dt: float) -> None:
-        """Make the strikers' contact a spring and damper, as in MuJoCo: a blow takes finite time.
+        """Make the strikers' contact a spring and damper, as in MuJoCo: impacts take finite time.
 
         Bullet integrates it implicitly, which damps it by half the stiffness times a time step in
         addition: that is taken off.
 
         Args:
-            contact_dt: s of a substep during a blow.
+            contact_dt: s of a substep during an impact.
         """
         per_mass, damping_per_mass = self._spring
         stiffness = self._mass * per_mass
@@ -77,7 +77,7 @@ class BulletObject(FreeBody):
         self._gap = min(distances, default=FAR)
         if not distances:
             return False
-        return bool(blow_is_due(np.array(self._gap), np.array(last_gap), dt))
+        return bool(impact_is_due(np.array(self._gap), np.array(last_gap), dt))
 
     def distance(self) -> float:
         """From the body when the last tick began, m; ``FAR`` or more where it is not known."""

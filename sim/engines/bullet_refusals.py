@@ -13,9 +13,7 @@ from sim.object_joints import latch_names
 HINGE_OR_SLIDE = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
-def require_carried(
-    model: mujoco.MjModel, rotors: bool, objects: tuple[SceneObject, ...] = ()
-) -> None:
+def require_carried(model: mujoco.MjModel, rotors: bool, objects: tuple[SceneObject, ...]) -> None:
     """Check that PyBullet can simulate a model.
 
     Args:
@@ -29,7 +27,7 @@ def require_carried(
     names = [item.name for item in objects]
     latches = [spring for name in names for spring in latch_names(name)]
     parts = [
-        *_wholes(model, latches),
+        *_features(model, latches),
         *_geoms(model),
         *_joints(model, rotors, names),
         *_actuators(model),
@@ -38,8 +36,8 @@ def require_carried(
         raise BadArgumentError(f"PyBullet cannot carry {parts[0]}")
 
 
-def _wholes(model: mujoco.MjModel, latches: Collection[str]) -> list[str]:
-    """Parts of the model that are there or not."""
+def _features(model: mujoco.MjModel, latches: Collection[str]) -> list[str]:
+    """Constraints, tendons, flexible bodies and fluids."""
     found = []
     for i in range(model.neq):
         if is_coupling(model, i):

@@ -10,6 +10,7 @@ import mujoco
 import numpy as np
 
 from robots.meshes import write_obj
+from robots.mujoco_model import read_mesh
 from robots.signals import Array
 from sim.outlines import HIDDEN
 
@@ -17,9 +18,16 @@ Client = Any  # a pybullet_utils.bullet_client.BulletClient, which has no types
 
 NO_SHAPE = -1
 GEOM = mujoco.mjtGeom
-MOVING = (GEOM.mjGEOM_BOX, GEOM.mjGEOM_SPHERE, GEOM.mjGEOM_CYLINDER, GEOM.mjGEOM_CAPSULE)
 MESH = GEOM.mjGEOM_MESH
-SUPPORTED = (*MOVING, MESH, GEOM.mjGEOM_PLANE, GEOM.mjGEOM_HFIELD)
+SUPPORTED = (
+    GEOM.mjGEOM_BOX,
+    GEOM.mjGEOM_SPHERE,
+    GEOM.mjGEOM_CYLINDER,
+    GEOM.mjGEOM_CAPSULE,
+    MESH,
+    GEOM.mjGEOM_PLANE,
+    GEOM.mjGEOM_HFIELD,
+)
 
 
 def make_shape(client: Client, model: mujoco.MjModel, geoms: list[int], anchor: Array) -> int:
@@ -30,18 +38,13 @@ def make_shape(client: Client, model: mujoco.MjModel, geoms: list[int], anchor: 
     geoms = [geom for geom in geoms if _is_visible(model, geom)]
     if not geoms:
         return NO_SHAPE
-    with _mesh_files(model, geoms) as files:
-        shape = client.createCollisionShapeArray(
-            shapeTypes=[_kind(client, model, geom) for geom in geoms],
-            # Bullet reads of each kind only what that has
-            halfExtents=[model.geom_size[geom].tolist() for geom in geoms],
-            radii=[float(model.geom_size[geom, 0]) for geom in geoms],
-            lengths=[2 * float(model.geom_size[geom, 1]) for geom in geoms],
-            fileNames=files,
-            collisionFramePositions=[(model.geom_pos[geom] - anchor).tolist() for geom in geoms],
-            collisionFrameOrientations=[xyzw(model.geom_quat[geom]) for geom in geoms],
-        )
-    return int(shape)
+    positions = [(model.geom_pos[geom] - anchor).tolist() for geom in geoms]
+    orientations = [xyzw(model.geom_quat[geom]) for geom in geoms]
+    frames = {
+        "collisionFramePositions": positions,
+        "collisionFrameOrientations": orientations,
+    }
+    return _create(client, model, geoms, **frames)
 
 
 def make_fixed(client: Client, model: mujoco.MjModel, geom: int, pos: Array, quat: Array) -> int:
@@ -53,7 +56,7 @@ def make_fixed(client: Client, model: mujoco.MjModel, geom: int, pos: Array, qua
         shape, middle = _height_field(client, model, int(model.geom_dataid[geom]))
         pos = pos + rotated(np.array([0.0, 0.0, middle]), quat)
     else:
-        shape = _single(client, model, geom)
+        shape = _create(client, model, [geom])
     return int(
         client.createMultiBody(
             0.0,
@@ -64,15 +67,19 @@ def make_fixed(client: Client, model: mujoco.MjModel, geom: int, pos: Array, qua
     )
 
 
-def _single(client: Client, model: mujoco.MjModel, geom: int) -> int:
-    """The shape of one geom in its own frame."""
-    with _mesh_files(model, [geom]) as files:
+def _create(
+    client: Client, model: mujoco.MjModel, geoms: list[int], **frames: list[list[float]]
+) -> int:
+    """One shape of some geoms, at ``frames`` as Bullet names them; without them at the origin."""
+    with _mesh_files(model, geoms) as files:
         shape = client.createCollisionShapeArray(
-            shapeTypes=[_kind(client, model, geom)],
-            halfExtents=[model.geom_size[geom].tolist()],
-            radii=[float(model.geom_size[geom, 0])],
-            lengths=[2 * float(model.geom_size[geom, 1])],
+            shapeTypes=[_kind(client, model, geom) for geom in geoms],
+            # Bullet reads of each kind only what that has
+            halfExtents=[model.geom_size[geom].tolist() for geom in geoms],
+            radii=[float(model.geom_size[geom, 0]) for geom in geoms],
+            lengths=[2 * float(model.geom_size[geom, 1]) for geom in geoms],
             fileNames=files,
+            **frames,
         )
     return int(shape)
 
@@ -130,11 +137,7 @@ def _mesh_files(model: mujoco.MjModel, geoms: list[int]) -> Iterator[list[str]]:
 
 def _as_obj(model: mujoco.MjModel, mesh: int) -> str:
     """A mesh in the format OBJ, of which Bullet takes the convex hull."""
-    first = model.mesh_vertadr[mesh]
-    vertices = model.mesh_vert[first : first + model.mesh_vertnum[mesh]]
-    first = model.mesh_faceadr[mesh]
-    faces = model.mesh_face[first : first + model.mesh_facenum[mesh]]
-    return write_obj(vertices, faces)
+    return write_obj(*read_mesh(model, mesh))
 
 
 def rotated(vector: Array, quat: Array) -> Array:

@@ -10,15 +10,14 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robots.mjcf import WORLD
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array, Mask
-from sim.engines.bullet_shapes import Client, make_shape, rotated, xyzw
+from sim.engines.bullet_shapes import NO_SHAPE, Client, make_shape, rotated, xyzw
 
-BASE = -1  # Bullet's number of a body's first link
-NO_SHAPE = -1
+BASE = -1  # Bullet's link number of a body's base
 ORIGIN = (0.0, 0.0, 0.0)
 IDENTITY = (1.0, 0.0, 0.0, 0.0)  # quaternion w, x, y, z
-WORLD = 0  # MuJoCo's number of the world's body
 FASTEST = 1e3  # rad/s or m/s, of a joint: beyond all that happens
 LINK_COLUMNS = (  # what Bullet is told of a link, in the order of ``_link_columns``
     "linkMasses",

@@ -1,8 +1,8 @@
 """One world in PyBullet: a client with all that a compiled MuJoCo model has, built again.
 
 Masses, inertias, solids, joints with their ranges and friction are the model's. Contacts and joint
-stops are rigid, where the model's are soft; only a blow of the body on an object is a spring and
-damper in both.
+stops are rigid, where the model's are soft; only an impact of the body on an object is a spring
+and damper in both.
 """
 
 from copy import copy
@@ -25,7 +25,7 @@ from sim.engines.bullet_contacts import (
 )
 from sim.engines.bullet_fingers import connect_followers, place_followers
 from sim.engines.bullet_free import FreeRoot
-from sim.engines.bullet_jointed import JointedObject
+from sim.engines.bullet_jointed import UPRIGHT, JointedObject
 from sim.engines.bullet_object import BulletObject
 from sim.engines.bullet_shapes import Client, make_fixed, xyzw
 from sim.engines.bullet_trees import BASE, Tree, build_tree, reference, roots
@@ -36,7 +36,6 @@ SOLID = 2
 RAYS = 1
 SOLVER_ITERATIONS = 50
 FREE = mujoco.mjtJoint.mjJNT_FREE
-UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])  # quaternion w, x, y, z
 
 Place = tuple[int, int]  # a solid in Bullet: body and link
 
@@ -167,14 +166,14 @@ class BulletWorld:
             self.client.removeBody(old.body)
         model = self._model
         moved = (model.geom_pos != values["geom_pos"]).any(1)
-        smoothed = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
+        has_new_friction = model.geom_friction[:, 0] != values["geom_friction"][:, 0]
         margin = values.get("pair_margin", model.pair_margin)
-        reached = (model.pair_margin < 0) != (margin < 0)
+        toggled = (model.pair_margin < 0) != (margin < 0)
         for name, value in values.items():
             getattr(model, name)[:] = value
-        for number in np.flatnonzero(reached).tolist():
+        for number in np.flatnonzero(toggled).tolist():
             self._let_touch(number, bool(model.pair_margin[number] >= 0))
-        for geom in np.flatnonzero(moved | smoothed).tolist():
+        for geom in np.flatnonzero(moved | has_new_friction).tolist():
             self._change_fixture(geom, bool(moved[geom]))
         self.objects = []
         for root in self._item_bodies:

@@ -1,8 +1,8 @@
 """Which worlds need fine time steps: those whose tool is about to touch its object, or does.
 
 At 1 m/s a tool travels 2 mm in a step of 2 ms. The phase of the first contact within a step is
-random, and with it the blow: the same strike would scatter by centimeters. So a scene may ask for a
-finer ``contact_timestep`` during a blow. Axes: n worlds, p parts of an object.
+random, and with it the impact: the same strike would scatter by centimeters. So a scene may ask for
+a finer ``contact_timestep`` during an impact. Axes: n worlds, p parts of an object.
 """
 
 import numpy as np
@@ -22,16 +22,16 @@ TIP = 0.02  # m, radius of the ball around the tool's point
 TOUCH = 0.005
 NOWHERE = 1e6  # m², square of the distance to a part that an object lacks
 LOOKAHEAD = 2.0  # ticks within which a tool that approaches the object could touch it
-# m/s, of a blow that the usual steps resolve: a tenth of the fastest one, at ten times the step
+# m/s, of an impact that the usual steps resolve: a tenth of the fastest one, at ten times the step
 SLOW = 0.1
 
 
-def blow_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
-    """Whether tool and object touch, or could touch soon, in a blow that needs fine steps.
+def impact_is_due(gap: Array, last_gap: Array, dt: float) -> Mask:
+    """Whether tool and object touch, or could touch soon, in an impact that needs fine steps.
 
-    A blow from the speed v presses the contact's spring in by v/ω: where they close or part at the
-    speed v at the depth d, the blow has the speed √(v² + (ω·d)²). Where a tool pushes an object
-    along, it is small.
+    An impact at the speed v presses the contact's spring in by v/ω: where they close or part at the
+    speed v at the depth d, it began at the speed √(v² + (ω·d)²). Where a tool pushes an object
+    along, that is small.
 
     Args:
         gap: (n,) m between tool and object; negative where they touch.
@@ -51,7 +51,7 @@ class ContactSteps:
     """The objects of n worlds, and how soon the tool touches one of them."""
 
     def __init__(self, scene: Scene, n: int) -> None:
-        """Without a tool every world always needs fine steps."""
+        """Prepare n worlds; without a tool each always needs fine steps."""
         self._kinematics = make_kinematics(scene.body)
         self._outlines = [_Outline(n, len(part_kinds(item))) for item in scene.objects]
         # m from the tool's ball to each object when the last tick began; NaN in a first one
@@ -84,7 +84,7 @@ class ContactSteps:
         for outline, motion in zip(self._outlines, objects, strict=True):
             distances.append(outline.distance(tool, motion))
         self._gap = np.stack(distances, -1) - TIP
-        is_due = blow_is_due(self._gap, last_gap, dt)
+        is_due = impact_is_due(self._gap, last_gap, dt)
         return np.asarray(is_due.any(-1))
 
 

@@ -79,7 +79,10 @@ class FixtureFields:
                 continue
             is_known = len(words) == 2 and words[0] in self.geoms and words[1] in AXES
             if not is_known:
-                raise BadArgumentError(f"{name} is no number of a fixture that can be set here")
+                raise BadArgumentError(
+                    f"{name} is no number of a fixture here: there are {FRICTION}, and"
+                    f" {PREFIX}.NAME.x, .y and .z with the NAME {' or '.join(self.geoms)}"
+                )
             found.append(Coordinate(name, self.geoms[words[0]], AXES.index(words[1])))
         return found
 

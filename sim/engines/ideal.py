@@ -13,10 +13,11 @@ from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Signals, Torque
 from robots.world import Start, Task
 from sim.engines.base import (
+    missing_signals,
     require_command,
     require_support,
     start_velocity,
-    tool_motion,
+    tool_signals,
     world_indices,
 )
 
@@ -55,9 +56,7 @@ class IdealEngine:
         home = np.asarray(scene.body.home, dtype=np.float64)
         self._q = np.tile(home, (n, 1))
         self._dq = np.zeros_like(self._q)
-        self._no_vector = np.full((n, 3), np.nan)
-        self._no_quat = np.full((n, 4), np.nan)
-        self._no_twist = np.full((n, 6), np.nan)
+        self._missing = missing_signals(n)
         self._time = np.zeros(n)
         self._diverged = np.zeros(n, dtype=bool)
 
@@ -89,26 +88,20 @@ class IdealEngine:
 
     def read(self) -> Signals:
         """The present state; torques are zero."""
-        pos, quat, velocity = self._tool()
         return Signals(
             q=self._q.copy(),
             dq=self._dq.copy(),
             tau=np.zeros_like(self._q),
-            tool_pos=pos,
-            tool_quat=quat,
-            tool_vel=velocity,
-            object_pos=self._no_vector,
-            object_quat=self._no_quat,
-            object_vel=self._no_twist,
-            marker=self._no_vector,
             stamp=self._time.copy(),
+            objects={},
+            **(self._missing | self._tool()),
         )
 
-    def _tool(self) -> tuple[Array, Array, Array]:
-        """The tool's position (n, 3) m, quaternion (n, 4) and velocity (n, 3) m/s."""
+    def _tool(self) -> dict[str, Array]:
+        """The signals of the tool."""
         if self._kinematics is None:
-            return _first_three(self._q), self._no_quat, _first_three(self._dq)
-        return tool_motion(self._kinematics, self._q, self._dq)
+            return {"tool_pos": _first_three(self._q), "tool_vel": _first_three(self._dq)}
+        return tool_signals(self._kinematics, self._q, self._dq)
 
     @property
     def diverged(self) -> Mask:

@@ -1,15 +1,18 @@
 """Meta-World's own environments as an engine. Axes: n worlds, k ticks, j = 4 directions."""
 
-from typing import Any
-
 import numpy as np
 
 from robots.errors import BadArgumentError
 from robots.scene import Scene
 from robots.signals import Array, Mask, Setpoint, Torque
 from robots.world import Start, Task
-from sim.engines.base import is_registered, require_command, require_support, world_indices
-from sim.engines.mujoco_signals import OPTIONAL_SIGNALS
+from sim.engines.base import (
+    is_registered,
+    missing_signals,
+    require_command,
+    require_support,
+    world_indices,
+)
 from sim.metaworld.body import MetaworldSignals, require_metaworld
 from sim.metaworld.environment import (
     FRAME_SKIP,
@@ -97,12 +100,10 @@ class MetaworldEngine:
     def read(self) -> MetaworldSignals:
         """Copies; no later call changes them."""
         n = self.n
-        missing: dict[str, Any] = {}
-        for name, width in OPTIONAL_SIGNALS.items():
-            missing[name] = np.full((n, width), np.nan)
         tick = FRAME_SKIP * self.scene.timestep
         return MetaworldSignals(
-            **missing,
+            **missing_signals(n),
+            objects={},
             q=_padded([world.env.data.qpos for world in self.worlds], QPOS),
             dq=_padded([world.env.data.qvel for world in self.worlds], QVEL),
             tau=np.full((n, len(self.scene.body.joints)), np.nan),

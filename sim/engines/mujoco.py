@@ -189,7 +189,7 @@ class MujocoEngine:
     def _run_tick(
         self, contact_steps: ContactSteps, command: Setpoint | Torque, substeps: int
     ) -> None:
-        """Simulate one tick, with fine steps in the worlds where a blow needs them."""
+        """Simulate one tick, with fine steps in the worlds where an impact needs them."""
         signals = self._signals
         dt = substeps * self.scene.timestep
         objects = signals.object_motions()

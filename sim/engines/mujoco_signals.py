@@ -7,7 +7,7 @@ from mujoco.batch import Batch
 from robots.rotations import cross
 from robots.scene import Scene, SceneObject
 from robots.signals import Array, Indices, ObjectMotion, Pose, Signals
-from sim.engines.base import first_object
+from sim.engines.base import first_object, missing_signals
 from sim.engines.mujoco_jointed import ObjectOnJoint
 from sim.engines.mujoco_joints import JointColumns
 from sim.scene_contents import velocity_name
@@ -19,17 +19,6 @@ VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
 ACCELERATION_STAGE = int(mujoco.mjtStage.mjSTAGE_ACC)
 
 ROOT = 1  # MuJoCo's number of a walker's first body; 0 is the world
-
-# The widths of the signals that a scene may lack: without a tool or an object they are NaN.
-OPTIONAL_SIGNALS = {
-    "tool_pos": 3,
-    "tool_quat": 4,
-    "tool_vel": 3,
-    "object_pos": 3,
-    "object_quat": 4,
-    "object_vel": 6,
-    "marker": 3,
-}
 
 
 class SignalViews:
@@ -83,8 +72,7 @@ class SignalViews:
         if self._has_sensor(TOOL_ACCELERATION):
             self._contacts = ToolContacts(batch, model)
             self.stage = ACCELERATION_STAGE
-        widths = OPTIONAL_SIGNALS.items()
-        self._nan = {name: np.full((n, width), np.nan) for name, width in widths}
+        self._missing = missing_signals(n)
 
     def _bind_tool(self) -> None:
         tool = self._model.sensor(TOOL_VELOCITY).objid[0]
@@ -150,7 +138,7 @@ class SignalViews:
         objects = {}
         for name, motion in self.objects.items():
             objects[name] = motion.take(everything)
-        fields = self._nan | first_object(objects)
+        fields = self._missing | first_object(objects)
         for name, view in self.views.items():
             fields[name] = view.copy()
         if self._contacts is not None:

@@ -36,7 +36,7 @@ from sim.suite.grounds import EDITABLE, model_with_fixtures
 
 
 @singledispatch
-def suite_model(body: Body, fixtures: tuple[Fixture, ...] = ()) -> mujoco.MjModel:
+def suite_model(body: Body, fixtures: tuple[Fixture, ...]) -> mujoco.MjModel:
     """The model of a body of dm_control's suite; BadArgumentError for any other body.
 
     Only those in ``EDITABLE`` take fixtures.
@@ -45,7 +45,7 @@ def suite_model(body: Body, fixtures: tuple[Fixture, ...] = ()) -> mujoco.MjMode
 
 
 @suite_model.register
-def _(body: SuiteBody, fixtures: tuple[Fixture, ...] = ()) -> mujoco.MjModel:
+def _(body: SuiteBody, fixtures: tuple[Fixture, ...]) -> mujoco.MjModel:
     if fixtures:
         return model_with_fixtures(body.name, fixtures)
     return ControlTask(body.domain, body.task).model

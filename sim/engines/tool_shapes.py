@@ -46,7 +46,9 @@ class ToolShapes:
             codes = task[SHAPE]
             count = len(self._pairs)
             if not np.isin(codes, np.arange(count)).all():
-                raise BadArgumentError(f"{SHAPE} is the index of one of {count} tools of the body")
+                raise BadArgumentError(
+                    f"{SHAPE} is the index of one of {count} tools of the body, got {codes}"
+                )
         for code, pairs in enumerate(self._pairs):
             rows = np.flatnonzero(codes != code)
             values["pair_margin"][rows[:, None], pairs] = NEVER

@@ -30,7 +30,7 @@ LOWEST = 0.013  # m, of the lowest setpoint below the rim
 # With the peg beside the hole and the setpoint at its lowest, the soft arm presses with this share
 # of its limit of force; whatever the actions are, it stays below the limit.
 PRESS = 0.5
-SPEED = 0.03  # m/s of the setpoint along each axis, at most: a touch is no blow
+SPEED = 0.03  # m/s of the setpoint along each axis, at most: a touch is no impact
 TIME = 0.1  # s, in which the setpoint covers 63 % of its distance
 FORCE = 10.0  # N, that scales the observed forces
 TORQUE = 0.5  # N·m

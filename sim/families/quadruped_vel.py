@@ -57,8 +57,6 @@ OBS = Spec.of(
     ("command.forward", -1, 1, "m/s"),
     ("command.left", -1, 1, "m/s"),
 )
-FORWARD = OBS.index("forward.velocity")
-COMMAND = OBS.index("command.forward")
 
 
 @cache

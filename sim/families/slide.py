@@ -228,7 +228,7 @@ class Slide(ObjectOnTable):
 
 
 def strike_scene(arm: ArmSpec) -> Scene:
-    """An arm, a table and a flat object, in steps so fine that a blow does not depend on them."""
+    """An arm, a table and a flat object, in steps so fine that impacts do not depend on them."""
     return Scene(
         arm,
         (FLAT_OBJECT,),

@@ -2,8 +2,8 @@
 
 As ``slide``, and the target lies in any direction from the object that the tool can strike in:
 ahead, to the left or right, or aslant back. The tool first goes around the object to the opposite
-side. Objects are slippery, so that a blow sends them along the normal of the face that it hits: an
-object therefore faces its target, roughly.
+side. Objects are slippery, so that an impact sends them along the normal of the face that is hit:
+an object therefore faces its target, roughly.
 """
 
 import numpy as np

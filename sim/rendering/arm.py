@@ -6,7 +6,8 @@ import numpy as np
 from robots.appearance import Shape
 from robots.mesh_object import convex_parts
 from robots.meshes import Mesh
-from robots.scene import FLAT_OBJECT, Fixture, SceneObject
+from robots.rotations import transform
+from robots.scene import Fixture, SceneObject
 from robots.world import Task
 from sim import objects
 from sim.mesh_choices import chosen
@@ -23,7 +24,7 @@ LOWER = 5e-4  # m, see ``fixture_shapes``
 OBJECT_COLOR = (226 / 255, 136 / 255, 42 / 255)
 
 
-def object_shapes(task: dict[str, float], item: SceneObject = FLAT_OBJECT) -> list[Shape]:
+def object_shapes(task: dict[str, float], item: SceneObject) -> list[Shape]:
     """What an object of a task looks like, in its own frame."""
     if item.kind == "mesh":
         solid = objects.mesh_hull(item)
@@ -42,8 +43,7 @@ def object_shapes(task: dict[str, float], item: SceneObject = FLAT_OBJECT) -> li
     (positions,) = parts.pos
     result = []
     for part in np.flatnonzero(used).tolist():
-        pose = np.eye(4)
-        pose[:3, 3] = positions[part]
+        pose = transform(np.eye(3), positions[part])
         kind = parts.kinds[part]
         size = _full_size(kind, sizes[part].tolist())
         shape = Shape(kind, size, link=0, pose=pose, color=OBJECT_COLOR)
@@ -73,11 +73,9 @@ def fixture_shapes(task: dict[str, float], fixtures: tuple[Fixture, ...]) -> lis
             quat = box.quat[0]
             size = box.size[0].tolist()
         place[2] -= LOWER * len(result)
-        pose = np.eye(4)
         turn = np.zeros(9)
         mujoco.mju_quat2Mat(turn, quat)
-        pose[:3, :3] = turn.reshape(3, 3)
-        pose[:3, 3] = place
+        pose = transform(turn.reshape(3, 3), place)
         color = FIXTURE_COLOR if fixture.after is None else GROUND_COLORS[len(result) % 2]
         full = _full_size(fixture.kind, size)
         result.append(Shape(fixture.kind, full, link=-1, pose=pose, color=color))

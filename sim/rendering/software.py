@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
+from robots.mujoco_model import read_mesh
 from robots.rotations import quaternion_from_matrix
 from sim.engines.bullet import connect
 from sim.rendering.clip import Image
@@ -69,11 +70,7 @@ class SoftwareCanvas:
 
     def _mesh(self, geom: mujoco.MjvGeom, model: mujoco.MjModel) -> int:
         """The visual shape of a mesh."""
-        mesh = model.geom_dataid[geom.objid]
-        first_vertex = model.mesh_vertadr[mesh]
-        first_face = model.mesh_faceadr[mesh]
-        vertices = model.mesh_vert[first_vertex : first_vertex + model.mesh_vertnum[mesh]]
-        faces = model.mesh_face[first_face : first_face + model.mesh_facenum[mesh]]
+        vertices, faces = read_mesh(model, model.geom_dataid[geom.objid])
         shape = self._client.createVisualShape(
             self._client.GEOM_MESH,
             vertices=vertices.tolist(),

@@ -11,8 +11,8 @@ from robots.world import Family, Task
 class TaskSampler(Protocol):
     """Draws a family's training tasks, and may learn from how a method did in them.
 
-    Built as ``TaskSampler(family)``; BadArgumentError where the family does not suit it. Held-out
-    tasks are no business of a sampler: it draws from the split ``"train"`` alone.
+    Built as ``TaskSampler(family)``; BadArgumentError where the family does not suit it. It
+    draws from the split ``"train"`` alone, never held-out tasks.
 
     A draw depends on nothing but the sampler's state and the generator that is passed, and changes
     neither: a training that was killed draws the same tasks again.

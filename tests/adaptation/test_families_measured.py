@@ -35,7 +35,7 @@ ORACLE = ReferenceRow(3, 0.98, (0.93, 0.99), "error, cm (median)", 1.04)
 
 @pytest.mark.parametrize("name", ["reach", "slide"])
 def test_the_physics_alone_ends_where_the_world_does(name: str) -> None:
-    """With one call for the whole episode, and with fine steps during a blow."""
+    """With one call for the whole episode, and with fine steps during an impact."""
     family = FAMILIES[name]()
     episode = record(family, 3)
     usual = VecWorld(family, "mujoco", 3)

@@ -1,4 +1,4 @@
-"""The same blow at objects that differ in one parameter, in every engine that carries objects."""
+"""The same impact on objects that differ in one parameter, in every engine that carries objects."""
 
 from dataclasses import dataclass, replace
 
@@ -46,7 +46,7 @@ WORLDS: dict[str, tuple[dict[str, float], tuple[float, float]]] = {
 }
 
 
-class Blow(Push):
+class Impact(Push):
     """The task with an observation every tick and no noise in where objects start."""
 
     dt = TICK
@@ -76,7 +76,7 @@ class Record:
 
     @property
     def spin(self) -> float:
-        """rad/s, soon after the blow."""
+        """rad/s, soon after the impact."""
         return float(self.vel[self.struck : self.struck + 15, 5].mean())
 
     @property
@@ -100,7 +100,7 @@ def worlds(request: pytest.FixtureRequest) -> dict[str, Record]:
         changed = BASE | {f"object.{name}": value for name, value in changes.items()}
         rows.append([float(changed[name]) for name in BASE])
     task = Task(tuple(BASE), np.array(rows), np.arange(n))
-    world = VecWorld(Blow(), request.param, n)
+    world = VecWorld(Impact(), request.param, n)
     signals = []
     world.reset(task)
     for _ in range(TICKS):
@@ -163,7 +163,7 @@ def test_shapes_are_met_and_turn_as_their_geometry_says(worlds: dict[str, Record
     assert later in (2, 3, 4), "the tool passes beside the bar that points at it"
     box, cylinder = worlds["box, aside"], worlds["cylinder, aside"]
     assert box.spin < 1.5 * cylinder.spin < 0, (
-        "a blow meets a cylinder square, wherever it comes from"
+        "an impact meets a cylinder square, wherever it comes from"
     )
     assert cylinder.pos[-1, 1] + 0.02 < -0.05, "and sends it aside"
 

@@ -54,10 +54,10 @@ class DriverRig(Generic[D]):
 
     def begin(self, longest: int = 2000) -> None:
         """Move to the start, within so many ticks, and arm."""
-        self.controller.begin_move(self.family.ready, self.now)
+        self.controller.begin_move(self.family.ready)
         for _ in range(longest):
             self.ticks(1)
-            if not self.controller.moving_to_start:
+            if not self.controller.mover.is_moving:
                 break
         assert self.mode is Mode.IDLE
         self.watchdog.arm(self.now)

@@ -209,10 +209,10 @@ class Rig:
 
     def begin(self) -> None:
         """Move to the start and arm."""
-        self.controller.begin_move(READY, self.now)
+        self.controller.begin_move(READY)
         for _ in range(1000):
             self.ticks(1)
-            if not self.controller.moving_to_start:
+            if not self.controller.mover.is_moving:
                 break
         assert self.mode is Mode.IDLE
         self.watchdog.arm(self.now)

@@ -73,10 +73,10 @@ class LiftRig:
 
     def move(self, goal: Array, longest: int = 3000) -> None:
         """Move there, within so many ticks, and arm."""
-        self.controller.begin_move(goal, self.now)
+        self.controller.begin_move(goal)
         for _ in range(longest):
             self.ticks(1)
-            if not self.controller.moving_to_start:
+            if not self.controller.mover.is_moving:
                 break
         assert self.mode is Mode.IDLE
         assert self.controller.mover.failure == ""

@@ -71,7 +71,7 @@ def test_an_arm_that_presses_at_rest_is_not_moved() -> None:
     rig.ticks(20)
     assert rig.event_kinds == []
     with pytest.raises(ArmError, match=r"contact: joint3 presses with 90% of its torque limit"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     rig.driver.disturb = replaced(tau=0.6 * limits.tau)
     rig.ticks(1)
     rig.begin()
@@ -105,7 +105,7 @@ def test_every_check_before_a_move_is_named(check: str) -> None:
     rig = Rig()
     rig.controller.state = READINGS[check](rig.controller.state)
     with pytest.raises(ArmError, match=f"may not move yet: .*{check}"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     assert rig.driver.commands == []
 
 
@@ -359,8 +359,8 @@ def stop_and_enable(rig: BusRig, ends: str) -> None:
     rest_after(rig, ENDS[ends])
     rig.watchdog.leaving = False
     rig.controller.clear()
-    rig.controller.begin_move(rig.controller.gate.setpoint.q[0], rig.now)
-    while rig.controller.moving_to_start:
+    rig.controller.begin_move(rig.controller.gate.setpoint.q[0])
+    while rig.controller.mover.is_moving:
         rig.ticks(1)
     rig.ticks(30)
 
@@ -409,8 +409,8 @@ def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
             np.testing.assert_allclose(after, braked, atol=2 * TICK)
             assert np.abs(driver.read().q - after).max() > 5 * TICK, "the arm sags"
             rig.controller.clear()
-            rig.controller.begin_move(after, rig.now)
-            while rig.controller.moving_to_start:
+            rig.controller.begin_move(after)
+            while rig.controller.mover.is_moving:
                 rig.ticks(1)
             rig.watchdog.arm(rig.now)
         driver.disconnect()
@@ -629,8 +629,8 @@ def test_an_arm_is_parked_near_its_rest_pose_alone(distance: float, is_parked: b
 def test_motors_stay_on_where_the_joints_are_not_in_the_rest_pose() -> None:
     """The setpoint is; something holds the arm away from it, and it would fall."""
     rig = Rig()
-    rig.controller.begin_move(rig.driver.arm.rest, rig.now)
-    while rig.controller.moving_to_start:
+    rig.controller.begin_move(rig.driver.arm.rest)
+    while rig.controller.mover.is_moving:
         rig.ticks(1)
     assert rig.controller.mover.is_parked(rig.driver.q)
     rig.driver.q = rig.driver.q - 0.13 * (np.arange(7) == 1)

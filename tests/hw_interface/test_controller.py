@@ -179,9 +179,9 @@ def test_an_arm_that_is_not_ready_is_noticed_in_idle_too(
     """On the way to an episode's start, and at rest between two."""
     rig = Rig()
     if moving:
-        rig.controller.begin_move(READY + ASIDE, rig.now)
+        rig.controller.begin_move(READY + ASIDE)
     rig.ticks(10)
-    assert rig.controller.moving_to_start is moving
+    assert rig.controller.mover.is_moving is moving
     assert rig.mode is Mode.IDLE
     rig.driver.disturb = replaced(condition=condition)
     rig.ticks(1)
@@ -190,7 +190,7 @@ def test_an_arm_that_is_not_ready_is_noticed_in_idle_too(
     rig.ticks(200)
     assert rig.mode is (Mode.EXTERNAL_STOP if external else Mode.FAULT)
     assert rig.driver.calls[-1] == "stop"
-    assert not rig.controller.moving_to_start
+    assert not rig.controller.mover.is_moving
 
 
 def test_an_arm_is_not_enabled_again_from_a_reading_that_may_be_old() -> None:
@@ -200,7 +200,7 @@ def test_an_arm_is_not_enabled_again_from_a_reading_that_may_be_old() -> None:
     rig.watchdog.clear()
     written = len(rig.driver.commands)
     with pytest.raises(ArmError, match="cannot be enabled"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     rig.ticks(20)
     assert len(rig.driver.commands) == written
     assert rig.mode is Mode.FAULT
@@ -214,7 +214,7 @@ def test_nothing_moves_after_clear_until_the_next_episode_begins(name: str) -> N
     provoke(rig)
     rig.ticks(200)
     with pytest.raises(ArmError, match="cleared first"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     rig.driver.recover()
     rig.watchdog.clear()
     q = rig.driver.q.copy()
@@ -347,7 +347,7 @@ def test_an_operators_hold_lasts_until_its_release() -> None:
 def test_no_episode_begins_while_an_operator_holds_the_arm(when: str) -> None:
     rig = Rig()
     if when == "on the way to a start":
-        rig.controller.begin_move(READY + ASIDE, rig.now)
+        rig.controller.begin_move(READY + ASIDE)
         rig.ticks(20)
         assert not rig.controller.at_rest
     elif when == "at the end of an episode":
@@ -357,9 +357,9 @@ def test_no_episode_begins_while_an_operator_holds_the_arm(when: str) -> None:
     rig.controller.end_episode()
     rig.ticks(50)
     assert rig.controller.at_rest
-    assert not rig.controller.moving_to_start
+    assert not rig.controller.mover.is_moving
     with pytest.raises(ArmError, match="released first"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     rig.watchdog.release(rig.now)
     rig.watchdog.release(rig.now)
     rig.act(1.0)
@@ -410,7 +410,7 @@ def test_a_clear_while_braking_goes_on_braking() -> None:
 def test_a_start_outside_the_limits_is_refused(goal: np.ndarray) -> None:
     rig = Rig()
     with pytest.raises(ValueError, match="cannot move to"):
-        rig.controller.begin_move(goal, rig.now)
+        rig.controller.begin_move(goal)
     rig.ticks(20)
     assert rig.controller.at_rest
 
@@ -423,7 +423,7 @@ def test_an_arm_that_cannot_be_enabled_again_stays_in_its_fault() -> None:
     rig.watchdog.clear()
     rig.driver.failing = {"enable"}
     with pytest.raises(ArmError, match="cannot be enabled"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     assert rig.mode is Mode.FAULT
 
 

@@ -396,7 +396,7 @@ def test_after_clear_a_lasting_fault_is_refused_and_a_mended_one_goes_on(
         rig.pass_time(0.5)
         rig.watchdog.clear()
         with pytest.raises(ArmError, match="cannot be enabled"):
-            rig.controller.begin_move(FAMILY.ready, rig.now)
+            rig.controller.begin_move(FAMILY.ready)
         assert rig.mode is Mode.FAULT
         monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
         repair(rig.bus)
@@ -488,7 +488,7 @@ def test_a_soft_arm_is_not_lowered_by_stops_and_starts() -> None:
             rig.watchdog.fault(Event.OPERATOR_STOP)
             rig.ticks(60)
             rig.watchdog.clear()
-            rig.controller.begin_move(rig.controller.gate.setpoint.q[0], rig.now)
+            rig.controller.begin_move(rig.controller.gate.setpoint.q[0])
             rig.ticks(60)
         after = kinematics.position(driver.read().q[None])[0, 2]
         np.testing.assert_allclose(rig.controller.gate.setpoint.q[0], setpoint, atol=2 * TICK)
@@ -516,8 +516,8 @@ def test_an_arm_that_is_parked_may_lose_its_torque_and_no_other_may() -> None:
             rig.controller.torque_off()
         clearance = Clearance(Kinematics(VIPERX))
         path = plan_path(clearance, FAMILY.ready, VIPERX.rest, np.random.default_rng(0))
-        rig.controller.begin_move(path[1:], rig.now)
-        while rig.controller.moving_to_start:
+        rig.controller.begin_move(path[1:])
+        while rig.controller.mover.is_moving:
             rig.ticks(1)
         assert rig.controller.mover.failure == ""
         rig.controller.torque_off()

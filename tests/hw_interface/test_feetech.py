@@ -395,7 +395,7 @@ def test_a_fault_on_the_bus_latches_and_ends_at_rest(
         rig.watchdog.clear()
         if name != STALE:
             with pytest.raises(ArmError, match="cannot be enabled"):
-                rig.controller.begin_move(FAMILY.ready, rig.now)
+                rig.controller.begin_move(FAMILY.ready)
             assert rig.mode is Mode.FAULT
         monkeypatch.setattr(serial_bus, "REPLY_MARGIN", LONG)
         repair(rig.bus)

@@ -57,8 +57,8 @@ def commanded(rig: Rig) -> Array:
 def test_a_policy_cannot_push_the_elbow_into_the_table() -> None:
     line = line_under_the_table()
     rig = JointRig(line[0])
-    rig.controller.begin_move(line[0], rig.now)
-    while rig.controller.moving_to_start:
+    rig.controller.begin_move(line[0])
+    while rig.controller.mover.is_moving:
         rig.ticks(1)
     rig.watchdog.arm(rig.now)
     way = line[-1] - line[0]
@@ -85,8 +85,8 @@ def test_a_move_into_the_table_is_blocked_and_says_why() -> None:
     """Straight, as if no path had been planned."""
     line = line_under_the_table()
     rig = JointRig(line[0])
-    rig.controller.begin_move(UNDER_THE_TABLE, rig.now)
-    while rig.controller.moving_to_start:
+    rig.controller.begin_move(UNDER_THE_TABLE)
+    while rig.controller.mover.is_moving:
         rig.ticks(1)
     assert rig.event_kinds == [Event.BLOCKED]
     assert "a link is close to the table" in rig.controller.mover.failure

@@ -114,7 +114,7 @@ def test_the_gate_does_not_begin_at_a_wild_reading(when: int, again: bool) -> No
 
     rig.driver.disturb = wild_once
     if again:
-        rig.controller.begin_move(READY + ASIDE, rig.now)
+        rig.controller.begin_move(READY + ASIDE)
     else:
         rig.controller.start()
     np.testing.assert_allclose(rig.controller.gate.setpoint.q[0], READY)

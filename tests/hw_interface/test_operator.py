@@ -350,7 +350,7 @@ def test_a_lost_link_is_opened_anew_by_clear_and_reset(monkeypatch: pytest.Monke
     rig.watchdog.clear()
     rig.ticks(5)
     with pytest.raises(ArmError, match="cannot be enabled"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     driver.plugged = True
     driver.q = driver.q + 0.05  # someone has moved the arm meanwhile
     rig.watchdog.clear()
@@ -390,12 +390,12 @@ def test_a_dynamixel_port_that_was_unplugged_is_opened_again(tmp_path: Path) -> 
         link.unlink()
         controller.watchdog.clear()
         with pytest.raises(ArmError, match="cannot be enabled"):
-            controller.begin_move(family.ready, 2.0)
+            controller.begin_move(family.ready)
         bus, clock = buses.enter_context(emulated_bus(VIPERX))
         link.symlink_to(bus.port)
         driver.clock = clock
         controller.watchdog.clear()
-        controller.begin_move(controller.gate.setpoint.q[0], 3.0)
+        controller.begin_move(controller.gate.setpoint.q[0])
         controller.tick(3.0)
         assert controller.watchdog.mode is Mode.IDLE
         assert controller.state.condition is Condition.READY

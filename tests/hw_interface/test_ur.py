@@ -173,7 +173,7 @@ class Rig(DriverRig[Ur]):
         """Clear, and begin from where the arm is."""
         before = self.remote.do(see).q
         self.watchdog.clear()
-        self.controller.begin_move(FAMILY.ready, self.now)
+        self.controller.begin_move(FAMILY.ready)
         np.testing.assert_allclose(self.controller.gate.setpoint.q[0], before, atol=1e-3)
         self.begin()
         self.act()
@@ -356,14 +356,14 @@ def test_a_fault_latches_ends_at_rest_and_goes_on_once_it_is_mended(
         for step in fault.mend:
             rig.watchdog.clear()
             with pytest.raises(ArmError, match=r"cannot be enabled|may not move yet"):
-                rig.controller.begin_move(FAMILY.ready, rig.now)
+                rig.controller.begin_move(FAMILY.ready)
             rig.remote.do(step)
         monkeypatch.setattr(ur, "PATIENCE", LONG)
         rig.remote.do(press_no_more)
         if fault.event is Event.LINK_LOST:
             rig.watchdog.clear()
             with pytest.raises(ArmError, match=r"was lost: .* start the command again"):
-                rig.controller.begin_move(FAMILY.ready, rig.now)
+                rig.controller.begin_move(FAMILY.ready)
             return
         rig.go_on()
         assert rig.mode is Mode.RUNNING

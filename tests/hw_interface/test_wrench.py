@@ -119,7 +119,7 @@ def test_an_arm_whose_tool_presses_at_rest_is_not_moved() -> None:
     rig.ticks(20)
     assert rig.events == []
     with pytest.raises(ArmError, match=r"contact: the tool presses with 90% of its force limit"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
     rig.feeler.wrench = force(0.5 * LIMIT)
     rig.ticks(1)
     rig.begin()
@@ -131,7 +131,7 @@ def test_a_tool_that_presses_is_named_also_where_no_torque_is_measured() -> None
     rig.feeler.disturb = replaced(tau=np.full(7, np.nan))
     rig.ticks(20)
     with pytest.raises(ArmError, match="the tool presses with 90% of its force limit"):
-        rig.controller.begin_move(READY, rig.now)
+        rig.controller.begin_move(READY)
 
 
 def test_a_loss_is_told_also_where_the_arm_s_clock_begins_anew() -> None:

@@ -290,7 +290,7 @@ def test_at_home_and_at_rest_the_links_are_clear(arm: ArmSpec) -> None:
 
 
 def test_links_of_an_arm_without_a_tool_are_refused(arm: ArmSpec) -> None:
-    with pytest.raises(BadArgumentError, match="links are kept clear of an arm with a tool"):
+    with pytest.raises(BadArgumentError, match="keep_links_clear needs an arm with a tool"):
         SafetyGate(arm.limits, 0.002, 1, keep_links_clear=True)
 
 

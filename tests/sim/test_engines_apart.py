@@ -16,7 +16,7 @@ from robots.scene import FLAT_OBJECT, Scene
 from robots.signals import Array, Mask, ObjectMotion, Setpoint, Signals
 from robots.world import Start, Task
 from sim import objects
-from sim.engines.contact_steps import TIP, ContactSteps, blow_is_due
+from sim.engines.contact_steps import TIP, ContactSteps, impact_is_due
 from sim.engines.mujoco import MujocoEngine
 from sim.families import FAMILIES
 from sim.objects import part_kinds
@@ -154,7 +154,7 @@ def test_a_tool_touches_an_object_at_its_outline(shape: str) -> None:
     ("what", "last_gap", "gap", "is_due"),
     [
         ("about to hit, at 1 m/s", 0.025, 0.015, True),
-        ("pressed in as far as a blow of 0.5 m/s does", -0.005, -0.005, True),
+        ("pressed in as far as an impact at 0.5 m/s does", -0.005, -0.005, True),
         ("parting, still touching", -0.002, 0.002, True),
         ("parted", 0.0, 0.01, False),
         ("waiting beside the object", 0.001, 0.001, False),
@@ -165,7 +165,7 @@ def test_a_tool_touches_an_object_at_its_outline(shape: str) -> None:
     ],
 )
 def test_only_a_blow_needs_fine_steps(what: str, last_gap: float, gap: float, is_due: bool) -> None:
-    due = blow_is_due(np.array([gap]), np.array([last_gap]), dt=0.01)
+    due = impact_is_due(np.array([gap]), np.array([last_gap]), dt=0.01)
     assert due.tolist() == [is_due], what
 
 
@@ -179,12 +179,12 @@ def test_a_tool_that_pushes_its_object_along_has_few_fine_steps(engine: str, mod
     fine_steps = []
 
     def watched(gap: Array, last_gap: Array, dt: float) -> Mask:
-        due = blow_is_due(gap, last_gap, dt)
+        due = impact_is_due(gap, last_gap, dt)
         fine_steps.append(bool(due.all()))
         return due
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"sim.engines.{module}.blow_is_due", watched)
+        patch.setattr(f"sim.engines.{module}.impact_is_due", watched)
         world.reset(task)
         world.step(np.array([[-0.7, 0.0]]))
     world.close()

@@ -207,7 +207,7 @@ def test_every_arm_frees_every_latch_of_training(arm: str) -> None:
 def test_a_latch_without_a_width_and_a_joint_that_does_not_exist_are_refused() -> None:
     with pytest.raises(BadArgumentError, match="latch_width"):
         Joint(latch=1.0)
-    with pytest.raises(BadArgumentError, match="cannot be -1"):
+    with pytest.raises(BadArgumentError, match="latch of a joint must be at least 0, got -1"):
         Joint(latch=-1.0, latch_width=0.1)
     world = VecWorld(FAMILY, "mujoco", 1)
     with pytest.raises(BadArgumentError, match=r"panel\.joint is the index of one of 2 joints"):

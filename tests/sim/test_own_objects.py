@@ -365,7 +365,7 @@ def test_an_object_that_a_family_has_no_room_for_is_refused(own: tuple[MeshObjec
         with_objects(Push(), (held,))
     with pytest.raises(BadArgumentError, match="reach takes no objects of yours"):
         with_objects(Reach(), own)
-    with pytest.raises(BadArgumentError, match="choices belong to the kind 'meshes'"):
+    with pytest.raises(BadArgumentError, match="the kind 'meshes' alone has choices"):
         replace(Slide().scene.objects[0], choices=own)
 
 

@@ -14,8 +14,6 @@ from robots.world import Start, Task
 from sim.engines.suite import SuiteEngine
 from sim.families.quadruped_vel import (
     BUMPS,
-    COMMAND,
-    FORWARD,
     GROUND,
     HEIGHT,
     OBS,
@@ -76,14 +74,16 @@ def test_a_payload_presses_the_torso_down() -> None:
 def test_a_reward_is_the_command_that_is_kept_less_the_effort() -> None:
     obs = np.zeros(len(OBS))
     obs[OBS.index("quat.w")] = 1.0
-    obs[FORWARD : FORWARD + 2] = (0.5, 0.1)
-    obs[COMMAND : COMMAND + 2] = (0.8, -0.3)
+    velocity = OBS.indices(["forward.velocity", "left.velocity"])
+    command = OBS.indices(["command.forward", "command.left"])
+    obs[velocity] = (0.5, 0.1)
+    obs[command] = (0.8, -0.3)
     action = np.full(12, 0.5)
     task = np.zeros(len(FAMILY.task_names))
     expected = np.exp(-(0.3**2 + 0.4**2) / 0.25) - 0.005 * 12 * 0.25
     assert FAMILY.reward(obs, action, obs, task) == pytest.approx(expected)
     assert not FAMILY.success(obs, task)
-    obs[FORWARD : FORWARD + 2] = (0.8, -0.3)
+    obs[velocity] = (0.8, -0.3)
     assert FAMILY.success(obs, task)
     obs[OBS.index("quat.w")] = 0.0
     obs[OBS.index("quat.x")] = 1.0  # on its back

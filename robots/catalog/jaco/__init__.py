@@ -18,7 +18,7 @@ JACO = ArmSpec(
     # The tool points down, its ball 3 cm above the table.
     home=np.array([0.1391, 2.1116, 4.861, 0.1149, -0.4539, 0.0]),
     limits=Limits(
-        # Of the joints without an end, ours: one full turn, as of the UR5e.
+        # Of the continuous joints, ours: one full turn, as of the UR5e.
         q_low=np.array([-np.pi, 0.820305, 0.331613, -np.pi, -np.pi, -np.pi]),
         q_high=np.array([np.pi, 5.462881, 5.951573, np.pi, np.pi, np.pi]),
         dq=np.array([0.6283, 0.6283, 0.6283, 0.8377, 0.8377, 0.8377]),

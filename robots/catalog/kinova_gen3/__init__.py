@@ -18,7 +18,7 @@ KINOVA_GEN3 = ArmSpec(
     # The tool points down, its ball 3 cm above the table.
     home=np.array([-0.0691, 0.6124, 0.0, 2.1469, 0.0, 0.3823, 0.0]),
     limits=Limits(
-        # Of the joints without an end, ours: one full turn, as of the UR5e.
+        # Of the continuous joints, ours: one full turn, as of the UR5e.
         q_low=np.array([-np.pi, -2.24, -np.pi, -2.57, -np.pi, -2.09, -np.pi]),
         q_high=np.array([np.pi, 2.24, np.pi, 2.57, np.pi, 2.09, np.pi]),
         dq=np.array([1.3963, 1.3963, 1.3963, 1.3963, 1.2218, 1.2218, 1.2218]),

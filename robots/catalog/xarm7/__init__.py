@@ -18,7 +18,7 @@ XARM7 = ArmSpec(
     # The tool points down, its ball 3 cm above the table.
     home=np.array([0.0, 0.0472, 0.0, 0.4228, 0.0, 0.3756, 0.0]),
     limits=Limits(
-        # Of the joints that turn twice, ours: one full turn, as of the UR5e.
+        # Of the joints with a range of two turns, ours: one full turn, as of the UR5e.
         q_low=np.array([-np.pi, -2.059, -np.pi, -0.19198, -np.pi, -1.69297, -np.pi]),
         q_high=np.array([np.pi, 2.0944, np.pi, 3.927, np.pi, np.pi, np.pi]),
         # The limits of the maker's planners, xarm_description/config/xarm7/joint_limits.yaml of
