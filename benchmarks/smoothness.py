@@ -6,7 +6,8 @@ The policy of ``reach`` changes its action 10 or 30 times a second, each time to
 random direction. Between the changes ``ArmController``, as in the control process, passes it
 through the safety gate at the driver's rate. Velocity, acceleration and jerk are finite differences
 of the positions that are written; torques are MuJoCo's inverse dynamics of them. Where ``franky``
-is installed, its own planner gets the same actions.
+is installed, its own planner gets the same actions: its positions count once each millisecond, and
+once more as seldom as Pliant's.
 """
 
 import argparse
@@ -94,6 +95,8 @@ def draw(axes: Axes, motions: Mapping[str, Motion], name: str, limit: Array, tit
     first = next(iter(motions.values()))
     joint = int((np.abs(first.quantities()[name]) / limit).max(0).argmax())
     for who, motion in motions.items():
+        if who not in COLORS:
+            continue
         ticks = round(SHOWN / motion.dt)
         values = motion.quantities()[name][:ticks, joint]
         seconds = motion.dt * np.arange(len(values))
@@ -132,8 +135,13 @@ def main() -> None:
                 actions = random_actions(family, rate, args.duration)
                 q = track(family, arm, actions, rate)
                 by_rate[rate]["franky"] = analyze(arm, q, CYCLE)
+                dt = driver.capabilities.dt
+                sampled = analyze(arm, q[:: round(dt / CYCLE)], dt)
+                by_rate[rate]["franky at 4 ms"] = sampled
 
             for who, motion in by_rate[rate].items():
+                if who not in COLORS:
+                    continue
                 beyond = (motion.q < arm.limits.q_low) | (motion.q > arm.limits.q_high)
                 outside.append(f"{name}, {rate} Hz, {who}: {beyond.any(1).mean():.1%}")
 
