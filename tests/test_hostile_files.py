@@ -262,7 +262,7 @@ def test_a_setting_that_needs_more_memory_than_there_is_is_refused_by_name(
 def test_memory_that_cannot_be_had_is_an_error_of_one_line(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def take_all_memory(run: Any) -> None:
+    def take_all_memory(run: Any, executor: Any) -> None:
         torch.empty(10**15)
 
     monkeypatch.setattr(train_job, "train", take_all_memory)

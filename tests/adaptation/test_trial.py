@@ -103,6 +103,7 @@ class Arm(tiny.World):
         placer: Any,
         tracker: str | None,
         tracker_options: dict[str, Any] | None,
+        latency: float,
     ) -> None:
         super().__init__(family, "", 1, 0)
         recording = record_to.folder.name if record_to is not None else None

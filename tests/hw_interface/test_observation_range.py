@@ -29,7 +29,7 @@ def post(rig: Rig, distance: float) -> Array:
     """The joint velocities (j,) that are requested where the policy asks for FORWARD."""
     rig.seq += 1
     rig.controller.set_action(rig.seq, rig.now, FORWARD, distance=distance)
-    return rig.controller._requested_velocity(rig.now)[0]
+    return rig.controller._requested_velocity()[0]
 
 
 def test_an_unusual_observation_slows_the_arm_down_and_is_reported_once() -> None:

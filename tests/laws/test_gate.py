@@ -462,9 +462,9 @@ def test_limits_fit_together_in_shape_and_order(arm: ArmSpec) -> None:
         replace(limits, dq=limits.dq[:-1])
     with pytest.raises(BadArgumentError, match="differ in shape"):
         replace(limits, tool_box=limits.tool_box[:2])
-    with pytest.raises(BadArgumentError, match="above its upper limit"):
+    with pytest.raises(BadArgumentError, match="must lie below q_high"):
         replace(limits, q_low=limits.q_high)
-    with pytest.raises(BadArgumentError, match="above its upper limit"):
+    with pytest.raises(BadArgumentError, match="must have low < high"):
         replace(limits, tool_box=limits.tool_box[:, ::-1])
 
 

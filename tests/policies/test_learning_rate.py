@@ -57,7 +57,7 @@ def test_rates_fall_linearly_to_their_final_share_also_after_a_restart(kind: Any
     rates = learning_rates(method)
     world = VecWorld(FAMILY, n=TASKS, seed=0)
     for iteration, share in enumerate(SHARES):
-        restarted = kind(PROBLEM, CONFIGS[kind], 1, CPU, method.replay)
+        restarted = kind(PROBLEM, CONFIGS[kind], 1, CPU)
         restarted.load_state_dict(method.state_dict())
         method = restarted
         method.learn(collect(world, method, 0, iteration))

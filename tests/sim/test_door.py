@@ -198,8 +198,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "unit vector": {"axis": (0.0, 0.0, 2.0)},
     "finite": {"place": (0.0, np.nan, 0.0)},
     "enclose 0": {"limits": (0.1, 1.0)},
-    "cannot be -1": {"friction": -1.0},
-    "cannot be nan": {"damping": np.nan},
+    "at least 0, got -1": {"friction": -1.0},
+    "at least 0, got nan": {"damping": np.nan},
 }
 
 
