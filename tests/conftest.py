@@ -1,7 +1,6 @@
 """Puts this folder on the path, so that the tests of every folder can use the parts in ``tiny``."""
 
 import gc
-import os
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -16,11 +15,6 @@ from robots.catalog import ARMS
 from sim.families import FAMILIES
 
 torch.set_num_threads(1)  # as in every command: on a busy machine two threads wait for each other
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than there are cores: tests of processes spend part of their time waiting."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.hookimpl(wrapper=True)
