@@ -44,6 +44,7 @@ GUIDES = {
 }
 EVIDENCE = {
     "Results": "results.md",
+    "Every method on one family": "quick.md",
     "Experiments": "experiments.md",
     "Speed": "speed.md",
 }
