@@ -111,9 +111,9 @@ class FaultyTwin(Twin):
         """Write when, s, how many targets arrived and were outside, and the true speeds, rad/s."""
         assert isinstance(self.options, FaultyTwinOptions)
         numbers = [time.monotonic(), self._goals, self._outside, *state.dq]
-        told = Path(f"{self.options.faults}.new")
-        told.write_text(" ".join(map(str, numbers)))
-        told.replace(f"{self.options.faults}.told")
+        unfinished = Path(f"{self.options.faults}.new")
+        unfinished.write_text(" ".join(map(str, numbers)))
+        unfinished.replace(f"{self.options.faults}.told")
 
     def _put_wall(self, there: bool, state: JointState) -> None:
         wall = min(self._wall, state.q[0]) if there else np.inf

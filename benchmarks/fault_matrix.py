@@ -53,7 +53,7 @@ class Outcome:
 
     mode: str  # at the end
     events: list[str]  # since the fault; the cause of what latched comes first
-    told: str  # to the program
+    error: str  # that the driving program got; empty: none
     motion: Motion
     resumes: str  # after the fault was ended and cleared: "yes", why not, or "" if not tried
     load: float  # of the machine
@@ -109,7 +109,7 @@ PROCESS: dict[str, Callable[[Session], str]] = {
 }
 POLICY = {"nan_action": "nan", "nan_actions": "nans"}
 # After these a process is dead or stopped, or the arm's port closed.
-TOLD = (
+ASK_FOR_ERROR = (
     *("control_stopped", "control_killed", "full_disk", "recorder_killed"),
     *("cut", "deaf", "hang", "silent", "late", "back_again", "policy_", "wait"),
 )
@@ -126,7 +126,7 @@ def can_show(driver: str, row: Row) -> bool:
 
 
 def strike(session: Session, row: Row) -> tuple[float, str]:
-    """Provoke a fault; returns when, s, and what the program was told."""
+    """Provoke a fault; returns when, s, and the error that the program got."""
     began = time.monotonic()
     if row.key in ("contact", "stuck"):  # a swinging joint may be too close to its target
         session.order("push")
@@ -156,18 +156,18 @@ def measure_one(session: Session, row: Row) -> Outcome | None:
     time.sleep(WARM_UP)
     if session.mode is not Mode.RUNNING:
         return None
-    began, told = strike(session, row)
+    began, error = strike(session, row)
     motion = watch(session, row, began)
     mode = session.mode
     events = session.events_since(first)
     if mode in (Mode.FAULT, Mode.EXTERNAL_STOP):
         cause = Event(int(session.state["cause"])).name
         events = [cause, *(event for event in events if event != cause)]
-    if row.key in TOLD:
-        told = session.order("error")
+    if row.key in ASK_FOR_ERROR:
+        error = session.order("error")
     resumes = "" if row.key in LAST else mend(session, row)
     load = round(os.getloadavg()[0], 1)
-    without_path = told.replace(f"{session.folder}/", "")
+    without_path = error.replace(f"{session.folder}/", "")
     return Outcome(mode.name, events, without_path, motion, resumes, load)
 
 

@@ -74,16 +74,16 @@ def _cell(driver: str, row: Row, kept: Kept) -> str:
         reason = REASONS.get((driver, row.key), row.missing)
         return f"– {reason}" if reason else "not measured"
     outcome = kept[row.key]
-    told = outcome["told"]
+    error = outcome["error"]
     if row.key in ("another", "second"):
-        return "CONNECTED" if told.startswith("NOT") else "refused"
+        return "CONNECTED" if error.startswith("NOT") else "refused"
     is_latched = outcome["mode"] in ("FAULT", "EXTERNAL_STOP")
     words = list(outcome["events"])
-    if not is_latched and told:
+    if not is_latched and error:
         words.append("told")
     if not words:
         words.append("no event")
-    if outcome["mode"] == "RUNNING" and (row.harmless or not told):
+    if outcome["mode"] == "RUNNING" and (row.harmless or not error):
         return ", ".join(words) + "; goes on"
     stood = f"{1000 * outcome['motion']['stood']:.0f} ms"
     return "; ".join([", ".join(words), stood, *_resumption(outcome["resumes"])])

@@ -74,12 +74,12 @@ def track(family: Reach, arm: ArmSpec, actions: Array, rate: int) -> Array:
     """
     import franky
 
-    here, there = SPAWN.Pipe()
-    process = SPAWN.Process(target=emulate, args=(there, arm.name, family.ready), daemon=True)
+    connection, other_end = SPAWN.Pipe()
+    process = SPAWN.Process(target=emulate, args=(other_end, arm.name, family.ready), daemon=True)
     process.start()
-    if not here.poll(SETUP):
+    if not connection.poll(SETUP):
         raise TimeoutError("the emulator does not start")
-    here.recv()
+    connection.recv()
 
     robot = franky.Robot(ADDRESS, realtime_config=franky.RealtimeConfig.Ignore)
     robot.joint_velocity_limit.set(arm.limits.dq)
@@ -98,7 +98,7 @@ def track(family: Reach, arm: ArmSpec, actions: Array, rate: int) -> Array:
     robot.move(franky.JointVelocityStopMotion(), asynchronous=True)
     robot.join_motion(REST)
 
-    here.send("end")
-    positions = here.recv()
+    connection.send("end")
+    positions = connection.recv()
     process.join()
     return np.asarray(positions)

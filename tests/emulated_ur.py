@@ -145,25 +145,31 @@ def emulated_ur5e_2f85() -> Iterator[Remote]:
 class RemotePlant:
     """The simulated arm of a controller, in the emulator's process."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: Remote, plant_of: Callable[[Any], Plant]) -> None:
+        """``plant_of`` finds the arm in that process."""
         self._remote = remote
+        self._plant_of = plant_of
 
     def read(self) -> tuple[Array, Array, Array]:
-        return self._remote.do(read_plant)
+        return self._remote.do(partial(read_plant, self._plant_of))
 
     def put_between(self, half_width: float) -> None:
         """Put an object of this half width, m, between the fingers."""
-        self._remote.do(partial(put_between, half_width))
+        self._remote.do(partial(put_between, self._plant_of, half_width))
 
 
-def read_plant(emulator: UrEmulator) -> tuple[Array, Array, Array]:
-    return emulator.controller.physics.read()
+def read_plant(plant_of: Callable[[Any], Plant], emulator: Any) -> tuple[Array, Array, Array]:
+    return plant_of(emulator).read()
 
 
-def put_between(half_width: float, emulator: UrEmulator) -> None:
+def put_between(plant_of: Callable[[Any], Plant], half_width: float, emulator: Any) -> None:
+    plant_of(emulator).put_between(half_width)
+
+
+def physics_of(emulator: UrEmulator) -> Plant:
     physics = emulator.controller.physics
     assert isinstance(physics, Plant)
-    physics.put_between(half_width)
+    return physics
 
 
 @contextmanager

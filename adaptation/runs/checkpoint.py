@@ -255,9 +255,15 @@ def _verified(
     tree = archive.unpack(files[WEIGHTS], files[STATE], str(folder))
     loaded = _rebuild(contract, tree)
     digest = sha256(files[WEIGHTS]).hexdigest()
-    c = contract
-    current = describe(c.family, loaded.family, c.method, loaded.method, digest, c.family_arm)
-    different = differences(c, current)
+    current = describe(
+        contract.family,
+        loaded.family,
+        contract.method,
+        loaded.method,
+        digest,
+        contract.family_arm,
+    )
+    different = differences(contract, current)
     if different:
         raise RefusedError("\n  ".join([f"{folder} does not fit:", *different]))
     deviation = largest_deviation(loaded.method, tree["examples"])

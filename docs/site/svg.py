@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-TITLE_SIZE, TEXT_SIZE = 13, 12.5  # px, of letters
+TITLE_SIZE = 13  # px, of letters
+TEXT_SIZE = 12.5
 LINE = 16  # px from one line of text to the next
 PADDING = 10  # px between a box's edge and its text
 
 # Widths of letters as a share of the font's size: upper bounds over the usual sans-serif fonts.
-NARROW, WIDE = "fijlrtI.,:;'|!()[] \u00a0", "mwMW%@"
-NARROW_WIDTH, USUAL_WIDTH, CAPITAL_WIDTH, WIDE_WIDTH = 0.38, 0.61, 0.7, 0.95
+NARROW = "fijlrtI.,:;'|!()[] \u00a0"
+WIDE = "mwMW%@"
+NARROW_WIDTH = 0.38
+USUAL_WIDTH = 0.61
+CAPITAL_WIDTH = 0.7
+WIDE_WIDTH = 0.95
 
 STYLE = """
 svg { --paper: #ffffff; --ink: #1f2328; --faint: #656d76; --line: #57606a;

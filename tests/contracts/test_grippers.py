@@ -144,7 +144,7 @@ def ur_hand(arm: ArmSpec, held: bool) -> Iterator[Hand]:
     pytest.importorskip("rtde_control", reason="needs the extra 'ur'")
     with emulated_ur.patient_driver(), emulated_ur.emulated_ur5e_2f85() as remote:
         if held:
-            emulated_ur.RemotePlant(remote).put_between(OBJECT)
+            emulated_ur.RemotePlant(remote, emulated_ur.physics_of).put_between(OBJECT)
         kind = DRIVERS["ur"]
         driver: Driver = kind(emulated_ur.UR5E_2F85, None, kind.Options(remote.address))
         driver.connect()

@@ -101,6 +101,20 @@ class LiftRig:
                 return
         raise AssertionError(f"nothing is lifted: tool at {self.tool}, {self.plant.read()}")
 
+    def carry(self, longest: int) -> None:
+        """Act until the object is let go, which must be over the other place.
+
+        Args:
+            longest: tenths of a second.
+        """
+        for _ in range(longest):
+            held = self.holds
+            self.act(0.1)
+            if not self.holds:
+                break
+        assert held, "it is held until it is let go"
+        assert abs(self.tool[1] - self.family.zone.place[1]) < 5e-3, "over the other place"
+
     def come_to_rest(self) -> None:
         for _ in range(2000):
             self.ticks(1)

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from emulated_franka import FR3_HAND, emulated_hand, patient_driver
-from emulated_ur import Remote
+from emulated_ur import Remote, RemotePlant
 from lift_rig import LiftRig
 
 from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from robots.driver import Driver
 from robots.errors import BadArgumentError
-from robots.signals import Array, Command, Condition, JointState
+from robots.signals import Command, Condition, JointState
 from sim.families.lift import Lift
+from sim.plant import Plant
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("franky") is None, reason="needs the extra 'franka'"
@@ -242,27 +243,9 @@ def test_a_hand_that_is_not_homed_is_refused_and_homed_by_the_operators_word_onl
         permitted.disconnect()
 
 
-class RemotePlant:
-    """The fingers in the emulator's process, as ``LiftRig`` takes a plant."""
-
-    def __init__(self, remote: Remote) -> None:
-        self._remote = remote
-
-    def read(self) -> tuple[Array, Array, Array]:
-        return self._remote.do(read_plant)
-
-    def put_between(self, half_width: float) -> None:
-        assert half_width == OBJECT / 2000
-        self._remote.do(put_object)
-
-
-def read_plant(server: Any) -> tuple[Array, Array, Array]:
-    read: tuple[Array, Array, Array] = server.plant.read()
-    return read
-
-
-def put_object(server: Any) -> None:
-    server.plant.put_between(OBJECT / 2000)
+def plant_of(server: Any) -> Plant:
+    plant: Plant = server.plant
+    return plant
 
 
 def stop_from_outside(server: Any) -> None:
@@ -274,7 +257,7 @@ def test_an_fr3_lifts_and_holds_what_it_lifts_through_a_stop() -> None:
     family = Lift(FR3_HAND)
     family.action.SPEED = 0.1  # m/s: a late test lags behind by little
     with hand_driver() as (driver, remote):
-        rig = LiftRig(family, driver, remote, RemotePlant(remote))
+        rig = LiftRig(family, driver, remote, RemotePlant(remote, plant_of))
         rig.move(family.zone.ready)
         rig.grasp()
         assert rig.events == []

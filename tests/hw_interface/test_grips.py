@@ -49,14 +49,7 @@ def test_a_viperx_takes_an_object_from_one_place_to_the_other() -> None:
         gripper = VIPERX.gripper
         assert gripper is not None
         assert gripper.has_grasped(rig.controller.state, FORCE)
-        place_y = FAMILY.zone.place[1]
-        for _ in range(40):
-            held = rig.holds
-            rig.act(0.1)
-            if not rig.holds:
-                break
-        assert held, "it is held until it is let go"
-        assert abs(rig.tool[1] - place_y) < 5e-3, "over the other place"
+        rig.carry(40)
         rig.act(0.7)
         assert rig.controller.state.q[-1] == pytest.approx(gripper.opened, abs=1e-3)
         assert rig.events == []

@@ -15,6 +15,7 @@ from emulated_ur import (
     RemotePlant,
     emulated_ur5e_2f85,
     patient_driver,
+    physics_of,
 )
 from lift_rig import LiftRig
 
@@ -47,7 +48,7 @@ def driven() -> Iterator[tuple[Ur, Remote]]:
 def lifting() -> Iterator[LiftRig]:
     """The arm, which carries what it has grasped."""
     with driven() as (driver, remote):
-        rig = LiftRig(FAMILY, driver, remote, RemotePlant(remote))
+        rig = LiftRig(FAMILY, driver, remote, RemotePlant(remote, physics_of))
         rig.move(FAMILY.zone.ready)
         rig.grasp()
         assert np.abs(rig.controller.gate.setpoint.dq).max() > 0.05, "it moves"
@@ -97,13 +98,7 @@ def cut_arm(emulator: UrEmulator) -> None:
 def test_an_object_is_taken_from_one_place_to_the_other() -> None:
     """The commands and the states of lift; what becomes of a bar is not simulated here."""
     with lifting() as rig:
-        for _ in range(60):
-            held = rig.holds
-            rig.act(0.1)
-            if not rig.holds:
-                break
-        assert held, "it is held until it is let go"
-        assert abs(rig.tool[1] - FAMILY.zone.place[1]) < 5e-3, "over the other place"
+        rig.carry(60)
         rig.act(0.7)
         assert rig.controller.state.q[-1] == pytest.approx(0.0425, abs=1e-3)
         assert rig.events == []
@@ -190,7 +185,7 @@ def test_an_arm_whose_gripper_is_not_activated_does_not_move() -> None:
 
 def test_a_grip_is_not_lost_by_a_command_that_is_not_finite() -> None:
     with driven() as (driver, remote):
-        RemotePlant(remote).put_between(HALF_WIDTH)
+        RemotePlant(remote, physics_of).put_between(HALF_WIDTH)
         driver.connect()
         driver.enable()
         before = driver.read().q
