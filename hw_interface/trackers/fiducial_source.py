@@ -25,6 +25,8 @@ def open_frames(camera: CameraEntry, paced: bool = True) -> Frames:
             skipped; stamps are then on the clock ``time.monotonic``. False: every picture, at
             once, with stamps in s from the first one. A camera is always paced.
 
+    The camera's delay is subtracted from the stamps: they are those of the exposure.
+
     Raises:
         OSError: the source cannot be opened, ends (a file), is silent (a camera), or has pictures
             of another size.
@@ -43,7 +45,7 @@ def open_frames(camera: CameraEntry, paced: bool = True) -> Frames:
             h, w = picture.shape[:2]
             calibrated = f"the camera was calibrated at {camera.width}x{camera.height}"
             raise OSError(f"{source} gives pictures of {w}x{h}, and {calibrated}")
-        yield stamp, picture
+        yield stamp - camera.delay, picture
 
 
 def _video_frames(path: Path) -> Frames:

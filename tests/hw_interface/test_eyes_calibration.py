@@ -12,10 +12,11 @@ import pytest
 from tag_scene import DICTIONARY, picture_of, table, write_config
 
 from adaptation.cli import main
+from hw_interface.trackers.arm_pictures import position_and_quaternion, read_picture_list
 from hw_interface.trackers.camera_calibration import calibrate_camera
+from hw_interface.trackers.checkerboard import Checkerboard
 from hw_interface.trackers.fiducial_config import FiducialConfig
 from hw_interface.trackers.hand_eye import solve_hand_eye
-from hw_interface.trackers.hand_eye_pictures import position_and_quaternion, read_held_poses
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
@@ -64,7 +65,7 @@ def write_boards(folder: Path, tilt: float, count: int = 10) -> None:
 def test_the_lens_is_found_with_its_distortion(tmp_path: Path) -> None:
     write_boards(tmp_path, tilt=0.5)
     cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((HEIGHT, WIDTH), dtype=np.uint8))
-    found = calibrate_camera(tmp_path, BOARD, SQUARE)
+    found = calibrate_camera(tmp_path, Checkerboard(BOARD, SQUARE))
     np.testing.assert_allclose(found.matrix, MATRIX, atol=2.0)
     assert found.residual < 0.2
     assert found.unused == ("empty.png",)
@@ -82,10 +83,10 @@ def test_boards_that_are_not_tilted_and_too_few_boards_are_refused(tmp_path: Pat
     for number in range(8):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     with pytest.raises(BadArgumentError, match="tilt it more"):
-        calibrate_camera(tmp_path, BOARD, SQUARE)
+        calibrate_camera(tmp_path, Checkerboard(BOARD, SQUARE))
     (tmp_path / "0.png").unlink()
     with pytest.raises(BadArgumentError, match=r"in 7 of 7 pictures of .*; 8 are needed"):
-        calibrate_camera(tmp_path, BOARD, SQUARE)
+        calibrate_camera(tmp_path, Checkerboard(BOARD, SQUARE))
 
 
 def pose_of(turn: Array, position: Array) -> Array:
@@ -111,9 +112,9 @@ def motions(rng: np.random.Generator, count: int, axes: Array) -> tuple[Array, A
 
 def test_the_camera_is_found_exactly_from_exact_poses() -> None:
     tools, objects = motions(np.random.default_rng(0), 6, np.ones(3))
-    found = solve_hand_eye(tools, objects)
+    found = solve_hand_eye(tools, objects, "fixed")
     np.testing.assert_allclose(found.camera, CAMERA, atol=1e-6)
-    np.testing.assert_allclose(found.object_in_tool, HELD, atol=1e-6)
+    np.testing.assert_allclose(found.target, HELD, atol=1e-6)
     assert found.position_residual < 1e-6
 
 
@@ -127,7 +128,7 @@ def test_residuals_and_the_error_of_the_camera_are_as_large_as_the_noise_makes_t
         for number, seen in enumerate(objects):
             drawn = rng.normal(0, noise)
             objects[number] = seen @ pose_of(drawn[:3], drawn[3:])
-        found = solve_hand_eye(tools, objects)
+        found = solve_hand_eye(tools, objects, "fixed")
         errors.append(np.sum((found.camera[:3, 3] - CAMERA[:3, 3]) ** 2))
         told.append(found.camera_position_error**2)
         assert 0.5e-3 * 3**0.5 < found.position_residual < 1.3e-3 * 3**0.5
@@ -147,7 +148,7 @@ def test_too_few_and_degenerate_motions_are_refused(
 ) -> None:
     tools, objects = motions(np.random.default_rng(2), count, np.array(axes))
     with pytest.raises(BadArgumentError, match=message):
-        solve_hand_eye(tools, objects)
+        solve_hand_eye(tools, objects, "fixed")
 
 
 # Rad, around the Panda's home: the tool turns about two axes and stays in the picture.
@@ -213,6 +214,6 @@ def test_a_list_of_pictures_that_does_not_fit_the_arm_is_refused(tmp_path: Path)
     poses = tmp_path / "poses.toml"
     poses.write_text('[[pose]]\npicture = "a.png"\nq = [0.0, 1.0]')
     with pytest.raises(BadArgumentError, match=r"a\.png: panda has 7 joints"):
-        read_held_poses(poses, PANDA)
+        read_picture_list(poses, PANDA)
     with pytest.raises(BadArgumentError, match="there is no file"):
-        read_held_poses(tmp_path / "none.toml", PANDA)
+        read_picture_list(tmp_path / "none.toml", PANDA)
