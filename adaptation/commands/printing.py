@@ -8,6 +8,9 @@ from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json
 from adaptation.commands.board_options import BoardKind, BoardOptions
+from adaptation.runs.files import check_writable, whole_file
+
+FORMATS = (".pdf", ".svg", ".png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,7 @@ class Board(BoardOptions):
 
     def run(self) -> dict[str, str | float | int]:
         """Write the file."""
+        check_writable(self.out, FORMATS)
         board = self.board_of(self.kind)
         from hw_interface.trackers.board_sheet import charuco_sheet, checkerboard_sheet, write_sheet
         from hw_interface.trackers.charuco import CharucoBoard
@@ -37,7 +41,8 @@ class Board(BoardOptions):
             sheet = charuco_sheet(board, words)
         else:
             sheet = checkerboard_sheet(board, words)
-        write_sheet(sheet, self.paper, self.out)
+        with whole_file(self.out) as new:
+            write_sheet(sheet, self.paper, new)
         print(f"{self.out}: {board.description}, {sheet.width:.1f} x {sheet.height:.1f} mm")
         print("print it at 100 % and measure the line of 100 mm; then")
         print(f"  pliant calibrate camera PICTURES {words}")

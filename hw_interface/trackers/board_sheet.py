@@ -23,7 +23,6 @@ PAPERS = {  # mm, upright
     "letter": (215.9, 279.4),
     "tabloid": (279.4, 431.8),
 }
-FORMATS = (".pdf", ".svg", ".png")
 MARGIN = 8.0  # mm around everything, which printers may leave white
 FOOT = 10.0  # mm below the board, for a line of 100 mm and the caption
 RULER = 100.0  # mm
@@ -87,12 +86,15 @@ def place_marker(dictionary: str, number: int, edge: float, place: Array) -> Arr
 def write_sheet(sheet: Sheet, paper: str, file: Path) -> None:
     """Write the sheet in the middle of a page of paper, upright or sideways.
 
+    Args:
+        sheet: what is printed.
+        paper: a name in ``PAPERS``.
+        file: .pdf, .svg or .png.
+
     Raises:
-        BadArgumentError: it does not fit, or the file's ending is none of ``FORMATS``.
+        BadArgumentError: it does not fit on the paper.
         OSError: the file cannot be written.
     """
-    if file.suffix.lower() not in FORMATS:
-        raise BadArgumentError(f"--out must end with {', '.join(FORMATS)}, got {file.name!r}")
     width, height = _page(sheet, paper)
     figure = Figure(figsize=(width / INCH, height / INCH))
     axes = figure.add_axes((0, 0, 1, 1), frameon=False, xticks=[], yticks=[])
@@ -133,4 +135,11 @@ def _draw_foot(axes: Axes, caption: str, middle: float, y: float) -> None:
     """A line of known length, and the caption."""
     ends = (middle - RULER / 2, middle + RULER / 2)
     axes.plot(ends, (y, y), color="black", linewidth=0.5, marker="|", markersize=4)
-    axes.text(middle, y + 1.5, f"{caption} (line: {RULER:.0f} mm)", size=FONT, horizontalalignment="center", va="top")
+    axes.text(
+        middle,
+        y + 1.5,
+        f"{caption} (line: {RULER:.0f} mm)",
+        size=FONT,
+        horizontalalignment="center",
+        va="top",
+    )

@@ -1,14 +1,13 @@
 """Calibration of the tag tracker's camera: drawn pictures and made-up poses of known truth."""
 
 import json
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
 import pytest
+from board_scene import DISTORTION, HEIGHT, MATRIX, WIDTH, checkerboard, draw
 from tag_scene import DICTIONARY, picture_of, table, write_config
 
 from adaptation.cli import main
@@ -25,33 +24,7 @@ from robots.signals import Array
 
 BOARD = (7, 5)
 SQUARE = 0.03  # m
-WIDTH, HEIGHT = 640, 480
-MATRIX = np.array([[610.0, 0, 325.0], [0, 605.0, 236.0], [0, 0, 1]])
-DISTORTION = np.array([-0.12, 0.04, 0.001, -0.0005])
-SMOOTHING = 2  # each pixel is the mean of so many, squared
-
-
-@cache
-def rays() -> Array:
-    """Directions (3, k) in which the pixels of a larger picture look, without distortion."""
-    x, y = np.meshgrid(np.arange(SMOOTHING * WIDTH), np.arange(SMOOTHING * HEIGHT))
-    pixels = (np.stack([x.ravel(), y.ravel()], 1) + 0.5) / SMOOTHING - 0.5
-    straight = cv2.undistortPoints(pixels[:, None], MATRIX, DISTORTION).reshape(-1, 2)
-    return np.concatenate([straight, np.ones((len(straight), 1))], 1).T
-
-
-def draw_board(turn: Array, position: Array) -> Any:
-    """The board as the distorted camera sees it: each pixel is traced back to the board's plane."""
-    rotation, _ = cv2.Rodrigues(turn)
-    # a point X, Y of the board is seen along rotation @ (X, Y, 0) + position
-    to_ray = np.stack([rotation[:, 0], rotation[:, 1], position], axis=1)
-    on_board = np.linalg.inv(to_ray) @ rays()
-    columns, rows = np.floor(on_board[:2] / on_board[2] / SQUARE + 1).astype(int)
-    is_inside = (columns >= 0) & (columns <= BOARD[0]) & (rows >= 0) & (rows <= BOARD[1])
-    is_black = is_inside & ((columns + rows) % 2 == 0)
-    large = np.where(is_black, 20, 230).astype(np.uint8)
-    large = large.reshape(SMOOTHING * HEIGHT, SMOOTHING * WIDTH)
-    return cv2.resize(large, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+PAINT = checkerboard(BOARD, SQUARE)
 
 
 def write_boards(folder: Path, tilt: float, count: int = 10) -> None:
@@ -59,7 +32,7 @@ def write_boards(folder: Path, tilt: float, count: int = 10) -> None:
         angle = 2 * np.pi * number / count
         turn = tilt * np.array([np.cos(angle), np.sin(angle), 0])
         place = np.array([-0.09 + 0.05 * np.cos(angle), -0.06 + 0.04 * np.sin(angle), 0.4])
-        cv2.imwrite(str(folder / f"{number}.png"), draw_board(turn, place))
+        cv2.imwrite(str(folder / f"{number}.png"), draw(PAINT, cv2.Rodrigues(turn)[0], place))
 
 
 def test_the_lens_is_found_with_its_distortion(tmp_path: Path) -> None:
@@ -79,7 +52,7 @@ def test_the_lens_is_found_with_its_distortion(tmp_path: Path) -> None:
 
 
 def test_boards_that_are_not_tilted_and_too_few_boards_are_refused(tmp_path: Path) -> None:
-    picture = draw_board(np.zeros(3), np.array([-0.09, -0.06, 0.4]))
+    picture = draw(PAINT, np.eye(3), np.array([-0.09, -0.06, 0.4]))
     for number in range(8):
         cv2.imwrite(str(tmp_path / f"{number}.png"), picture)
     with pytest.raises(BadArgumentError, match="tilt it more"):
