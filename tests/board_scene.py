@@ -12,7 +12,7 @@ from robots.signals import Array
 WIDTH, HEIGHT = 640, 480
 MATRIX = np.array([[610.0, 0, 325.0], [0, 605.0, 236.0], [0, 0, 1]])
 DISTORTION = np.array([-0.12, 0.04, 0.001, -0.0005])
-SMOOTHING = 3  # each pixel is the mean of so many, squared
+SMOOTHING = 2  # each pixel is the mean of so many, squared
 BACKGROUND = 128  # gray level around a board
 
 # gray levels (k,) of places x, y (k,) m on the board's plane

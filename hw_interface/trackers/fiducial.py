@@ -36,8 +36,8 @@ PROCESS = "hw_interface.trackers.fiducial_process"
 OPEN_TIMEOUT = 15.0  # s, for the process to start and to take the first picture
 BUFFER = 4096  # bytes of poses that wait to be read: a few, so that none of them is old
 END_TIMEOUT = 1.0  # s, for the process to end after it was asked to
-# s between two poses of the flange that are sent: at 5 rad/s² a joint is then at most 0.04 mrad away
-# from the line between the two
+# s between two poses of the flange that are sent: at 5 rad/s² a joint is then at most 0.04 mrad
+# away from the line between the two
 INTERVAL = 0.008
 
 

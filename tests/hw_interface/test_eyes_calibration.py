@@ -14,7 +14,7 @@ from adaptation.cli import main
 from hw_interface.trackers.arm_pictures import position_and_quaternion, read_picture_list
 from hw_interface.trackers.camera_calibration import calibrate_camera
 from hw_interface.trackers.checkerboard import Checkerboard
-from hw_interface.trackers.fiducial_config import FiducialConfig
+from hw_interface.trackers.fiducial_config import FiducialConfig, Mount
 from hw_interface.trackers.hand_eye import solve_hand_eye
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
@@ -70,44 +70,61 @@ def pose_of(turn: Array, position: Array) -> Array:
 
 
 CAMERA = pose_of(np.array([2.0, 0.3, -0.4]), np.array([0.9, -0.4, 0.6]))
-HELD = pose_of(np.array([0.2, -0.5, 1.1]), np.array([0.01, 0.02, 0.08]))
+TARGET = pose_of(np.array([0.2, -0.5, 1.1]), np.array([0.01, 0.02, 0.08]))
 
 
-def motions(rng: np.random.Generator, count: int, axes: Array) -> tuple[Array, Array]:
-    """Poses of the tool, turned about the axes, and of the object in the camera's frame."""
-    tools = []
+MOUNTS: list[Mount] = ["fixed", "flange"]
+
+
+def motions(
+    rng: np.random.Generator, count: int, axes: Array, mount: Mount = "fixed"
+) -> tuple[Array, Array]:
+    """Poses of the flange, turned about the axes, and of the target in the camera's frame."""
+    flanges = []
     for _ in range(count):
         turn = rng.uniform(-0.6, 0.6, 3) * axes
-        tools.append(pose_of(turn, np.array([0.5, 0, 0.4]) + rng.uniform(-0.1, 0.1, 3)))
-    stacked = np.array(tools)
-    return stacked, np.linalg.inv(CAMERA) @ stacked @ HELD
+        flanges.append(pose_of(turn, np.array([0.5, 0, 0.4]) + rng.uniform(-0.1, 0.1, 3)))
+    stacked = np.array(flanges)
+    if mount == "fixed":  # base -> flange -> target is base -> camera -> target
+        return stacked, np.linalg.inv(CAMERA) @ stacked @ TARGET
+    return stacked, np.linalg.inv(stacked @ CAMERA) @ TARGET
 
 
-def test_the_camera_is_found_exactly_from_exact_poses() -> None:
-    tools, objects = motions(np.random.default_rng(0), 6, np.ones(3))
-    found = solve_hand_eye(tools, objects, "fixed")
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_the_camera_is_found_exactly_from_exact_poses(mount: Mount) -> None:
+    flanges, targets = motions(np.random.default_rng(0), 6, np.ones(3), mount)
+    found = solve_hand_eye(flanges, targets, mount)
     np.testing.assert_allclose(found.camera, CAMERA, atol=1e-6)
-    np.testing.assert_allclose(found.target, HELD, atol=1e-6)
+    np.testing.assert_allclose(found.target, TARGET, atol=1e-6)
     assert found.position_residual < 1e-6
 
 
-def test_residuals_and_the_error_of_the_camera_are_as_large_as_the_noise_makes_them() -> None:
+def test_a_camera_that_is_not_mounted_as_it_is_said_to_be_has_large_residuals() -> None:
+    flanges, targets = motions(np.random.default_rng(0), 8, np.ones(3), "flange")
+    assert solve_hand_eye(flanges, targets, "fixed").position_residual > 0.02
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_residuals_and_the_error_of_the_camera_are_as_large_as_the_noise_makes_them(
+    mount: Mount,
+) -> None:
     rng = np.random.default_rng(1)
     noise = np.array([1e-2, 1e-2, 1e-2, 1e-3, 1e-3, 1e-3])  # rad, m: the lever makes them equal
     errors = []
     told = []
     for _ in range(20):
-        tools, objects = motions(rng, 12, np.ones(3))
-        for number, seen in enumerate(objects):
+        flanges, targets = motions(rng, 12, np.ones(3), mount)
+        for number, seen in enumerate(targets):
             drawn = rng.normal(0, noise)
-            objects[number] = seen @ pose_of(drawn[:3], drawn[3:])
-        found = solve_hand_eye(tools, objects, "fixed")
+            targets[number] = seen @ pose_of(drawn[:3], drawn[3:])
+        found = solve_hand_eye(flanges, targets, mount)
         errors.append(np.sum((found.camera[:3, 3] - CAMERA[:3, 3]) ** 2))
         told.append(found.camera_position_error**2)
         assert 0.5e-3 * 3**0.5 < found.position_residual < 1.3e-3 * 3**0.5
     assert 0.5 < np.mean(errors) / np.mean(told) < 2.0
 
 
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize(
     ("count", "axes", "message"),
     [
@@ -117,11 +134,11 @@ def test_residuals_and_the_error_of_the_camera_are_as_large_as_the_noise_makes_t
     ],
 )
 def test_too_few_and_degenerate_motions_are_refused(
-    count: int, axes: list[float], message: str
+    count: int, axes: list[float], message: str, mount: Mount
 ) -> None:
-    tools, objects = motions(np.random.default_rng(2), count, np.array(axes))
+    flanges, targets = motions(np.random.default_rng(2), count, np.array(axes), mount)
     with pytest.raises(BadArgumentError, match=message):
-        solve_hand_eye(tools, objects, "fixed")
+        solve_hand_eye(flanges, targets, mount)
 
 
 # Rad, around the Panda's home: the tool turns about two axes and stays in the picture.

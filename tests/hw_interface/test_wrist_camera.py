@@ -68,8 +68,11 @@ def config_of(delay: float = 0.0) -> FiducialConfig:
     return msgspec.convert(table, FiducialConfig)
 
 
+FLANGE = FlangeKinematics(PANDA)
+
+
 def flange_at(q: Array, stamp: float) -> FlangePose:
-    pose = FlangeKinematics(PANDA)(q)
+    pose = FLANGE(q)
     return FlangePose(stamp, pose[:3, 3], quaternion_from_matrix(pose[None, :3, :3])[0])
 
 
