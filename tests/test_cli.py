@@ -312,7 +312,7 @@ REFUSALS = [
     ("calibrate camera nowhere --pattern tags", "with a checkerboard or charuco, not tags"),
     ("board --out board.txt", "board.txt must end in .pdf, .svg or .png"),
     ("board --out board.pdf --paper a9", "no paper 'a9'; there are: a4, a3"),
-    ("board --out board.pdf --board 12x9", "300 x 225 mm does not fit on a4: larger --paper"),
+    ("board --out board.pdf --square 0.04", "360 x 240 mm does not fit on a4: larger --paper"),
     ("board --out board.pdf --board 12x10", "has 60 markers, and DICT_5X5_50 has 50"),
     ("board --out board.pdf --marker 0.03", "a marker must be smaller than its square"),
     ("board --out board.pdf --dictionary 5x5", "no dictionary '5x5'; there are: DICT_4X4_50"),

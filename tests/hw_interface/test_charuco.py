@@ -244,7 +244,7 @@ def test_a_camera_on_the_flange_is_found_by_a_board_on_the_table(
     assert answer["mount"] == "flange"
     assert len(answer["residuals_mm"]) == len(OFFSETS)
     assert answer["residual_mm"] < 1.0
-    np.testing.assert_allclose(answer["position"], ON_FLANGE[:3, 3], atol=1.5e-3)
+    np.testing.assert_allclose(answer["position"], ON_FLANGE[:3, 3], atol=2.5e-3)
     true = quaternion_from_matrix(ON_FLANGE[None, :3, :3])[0]
     assert angle_between(np.array(answer["quaternion"]), true) < 5e-3
 
