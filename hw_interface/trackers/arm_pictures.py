@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 
 from hw_interface.trackers.calibration_target import Locate
-from hw_interface.trackers.fiducial_source import read_picture
+from hw_interface.trackers.fiducial_config import CameraEntry
+from hw_interface.trackers.fiducial_source import check_size, read_picture
 from hw_interface.trackers.flange_kinematics import FlangeKinematics
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
@@ -63,7 +64,7 @@ class MeasuredPictures:
 
 
 def measure_pictures(
-    file: Path, pictures: PictureList, arm: ArmSpec, locate: Locate
+    file: Path, pictures: PictureList, arm: ArmSpec, camera: CameraEntry, locate: Locate
 ) -> MeasuredPictures:
     """Find the target in all pictures, and the flange by the joints.
 
@@ -71,10 +72,11 @@ def measure_pictures(
         file: the list of pictures, which are relative to its folder.
         pictures: what it says.
         arm: the arm.
+        camera: with the size of its pictures.
         locate: finds the target in one picture.
 
     Raises:
-        OSError: a picture cannot be read.
+        OSError: a picture cannot be read, or has another size.
     """
     flange = FlangeKinematics(arm)
     flanges = []
@@ -82,7 +84,9 @@ def measure_pictures(
     used = []
     unused = []
     for entry in pictures.pose:
-        target = locate(read_picture(file.parent / entry.picture))
+        picture = read_picture(file.parent / entry.picture)
+        check_size(picture, camera, f"{entry.picture} is a picture")
+        target = locate(picture)
         if target is None:
             unused.append(entry.picture)
             continue

@@ -84,12 +84,13 @@ def calibrated_hand_eye(
 
     Raises:
         BadArgumentError: a file is wrong, or the motions do not suffice.
-        OSError: a picture cannot be read.
+        OSError: a picture cannot be read, or has another size than the lens was calibrated at.
     """
     config = read_fiducial_config(str(tracker))
     mount = mount or config.camera.mount
     locate = tagged_object(config) if board is None else printed_board(board, config)
-    measured = measure_pictures(file, read_picture_list(file, arm), arm, locate)
+    pictures = read_picture_list(file, arm)
+    measured = measure_pictures(file, pictures, arm, config.camera, locate)
     _check_seen(file, measured, board)
     found = solve_hand_eye(measured.flanges, measured.targets, mount)
     position, quaternion = position_and_quaternion(found.camera)

@@ -53,7 +53,9 @@ def solve_hand_eye(flanges: Array, objects: Array, mount: Mount) -> HandEye:
         BadArgumentError: there are too few poses, or the flange was turned about one axis only.
     """
     check_motions(flanges)
-    tools: Array = np.linalg.inv(flanges) if mount == "flange" else flanges
+    tools = flanges
+    if mount == "flange":
+        tools = np.asarray(np.linalg.inv(flanges), dtype=np.float64)
     first_camera, first_object = _solve_linear(tools, objects)
     start = np.concatenate([_to_vector(first_camera), _to_vector(first_object)])
 

@@ -249,6 +249,15 @@ def test_a_camera_on_the_flange_is_found_by_a_board_on_the_table(
     assert angle_between(np.array(answer["quaternion"]), true) < 5e-3
 
 
+def test_pictures_of_another_size_than_the_lens_are_refused(
+    over_the_table: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    other = write_config(tmp_path, camera=LENS | {"width": 2 * WIDTH, "height": 2 * HEIGHT})
+    words = [str(other) if word.endswith("eyes.toml") else word for word in over_the_table]
+    assert main([*words, *BOARD_WORDS]) == 1
+    assert "0.png is a picture of 640x480, and the camera was" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -32,6 +32,7 @@ from hw_interface.trackers.fiducial_source import open_frames
 from hw_interface.trackers.flange_history import GAP, KEPT, FlangeHistory, FlangePose
 from hw_interface.trackers.flange_kinematics import FlangeKinematics
 from robots.catalog.panda import PANDA
+from robots.driver import NeedsJoints
 from robots.rotations import angle_between, quaternion_from_matrix
 from robots.signals import Array
 
@@ -221,6 +222,7 @@ def newest_stamp(tracker: Fiducial) -> float:
 
 
 def test_in_a_process_of_its_own_it_needs_the_arm_all_the_time(tracker: Fiducial) -> None:
+    assert isinstance(tracker, NeedsJoints)
     time.sleep(0.5)  # pictures come, but no pose of the arm
     with pytest.raises(OSError, match="or not while the arm was measured"):
         tracker.read()
