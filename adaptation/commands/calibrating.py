@@ -13,6 +13,7 @@ from adaptation.commands.arguments import (
 )
 from adaptation.commands.board_options import BoardOptions, require_opencv
 from adaptation.commands.calibration_options import CalibrationOptions
+from hw_interface.trackers.fiducial_config import Mount
 from robots.catalog import ARMS
 from robots.counting import counted
 from robots.errors import BadArgumentError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 OF_CAMERA = ("camera", "hand-eye")
 Pattern = Literal["checkerboard", "charuco", "tags"]
-Mount = Literal["fixed", "flange"]
 
 
 @dataclass(frozen=True, kw_only=True)

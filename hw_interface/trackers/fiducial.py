@@ -1,8 +1,6 @@
 """A tracker of objects with printed AprilTags or ArUco tags, seen by one camera.
 
-The camera stands still, or is mounted on the arm's flange.
-
-The control process reads a socket that never blocks; a process of its own finds the tags. See
+The camera stands still, or the arm's flange carries it. The control process reads a socket that never blocks; a process of its own finds the tags. See
 ``docs/eyes.md``.
 """
 
@@ -73,7 +71,7 @@ class Fiducial:
         self._reason = "the tag tracker's process has ended"
         self._unseen = "no tag of the object was seen yet"
         if is_on_arm:
-            self._unseen += ", or not while the arm was measured, which carries the camera"
+            self._unseen += ", or the arm was not measured at that time"
         self._link, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         remote.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         with remote:

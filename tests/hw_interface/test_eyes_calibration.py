@@ -12,9 +12,11 @@ from tag_scene import DICTIONARY, picture_of, table, write_config
 
 from adaptation.cli import main
 from hw_interface.trackers.arm_pictures import position_and_quaternion, read_picture_list
+from hw_interface.trackers.boards import SeenBoard
 from hw_interface.trackers.camera_calibration import calibrate_camera
 from hw_interface.trackers.checkerboard import Checkerboard
 from hw_interface.trackers.fiducial_config import FiducialConfig, Mount
+from hw_interface.trackers.fiducial_pose import Picture
 from hw_interface.trackers.hand_eye import solve_hand_eye
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
@@ -60,6 +62,34 @@ def test_boards_that_are_not_tilted_and_too_few_boards_are_refused(tmp_path: Pat
     (tmp_path / "0.png").unlink()
     with pytest.raises(BadArgumentError, match=r"in 7 of 7 pictures of .*; 8 are needed"):
         calibrate_camera(tmp_path, Checkerboard(BOARD, SQUARE))
+
+
+class FarBoard:
+    """A board 3 m away, tilted by 9 degrees to either side; corners are 0.3 pixels off."""
+
+    description = "a board that is far away"
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def find(self, picture: Picture) -> SeenBoard:
+        x, y = np.meshgrid(np.arange(6), np.arange(4))
+        points = SQUARE * np.stack([x.ravel(), y.ravel(), np.zeros(24)], axis=1)
+        turn = np.append(self.rng.choice([-0.16, 0.16], 2), 0.0)
+        place = np.array([*self.rng.uniform(-0.5, 0.5, 2), 3.0])
+        seen, _ = cv2.projectPoints(points, turn, place, MATRIX, np.zeros(5))
+        return SeenBoard(points, seen.reshape(-1, 2) + self.rng.normal(0, 0.3, (24, 2)))
+
+    def advise(self, pictures: list[Picture]) -> str:
+        return ""
+
+
+def test_an_uncertain_focal_length_is_refused(tmp_path: Path) -> None:
+    for number in range(8):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.zeros((HEIGHT, WIDTH), dtype=np.uint8))
+    message = r"the focal length is uncertain by .* take more pictures, with the board nearer"
+    with pytest.raises(BadArgumentError, match=message):
+        calibrate_camera(tmp_path, FarBoard())
 
 
 def pose_of(turn: Array, position: Array) -> Array:

@@ -224,7 +224,7 @@ def newest_stamp(tracker: Fiducial) -> float:
 def test_in_a_process_of_its_own_it_needs_the_arm_all_the_time(tracker: Fiducial) -> None:
     assert isinstance(tracker, NeedsJoints)
     time.sleep(0.5)  # pictures come, but no pose of the arm
-    with pytest.raises(OSError, match="or not while the arm was measured"):
+    with pytest.raises(OSError, match="or the arm was not measured at that time"):
         tracker.read()
 
     deadline = time.monotonic() + 40
