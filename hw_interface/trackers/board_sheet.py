@@ -1,4 +1,4 @@
-"""Boards on paper: black rectangles at their true size, as PDF, SVG or PNG."""
+"""Boards and tags on paper: black rectangles at their true size, as PDF, SVG or PNG."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +66,25 @@ def checkerboard_sheet(board: Checkerboard, caption: str) -> Sheet:
     return Sheet(columns * edge, rows * edge, black, caption)
 
 
+def tag_sheet(dictionary: str, number: int, edge: float, caption: str) -> Sheet:
+    """One tag, as the tracker ``fiducial`` looks for it.
+
+    Args:
+        dictionary: name of OpenCV's.
+        number: the tag's id.
+        edge: m, of the black square.
+        caption: a line of text below it.
+
+    Raises:
+        BadArgumentError: the dictionary has no such tag.
+    """
+    count = len(marker_dictionary(dictionary).bytesList)
+    if not 0 <= number < count:
+        raise BadArgumentError(f"{dictionary} has the tags 0 to {count - 1}, got --id {number}")
+    black = place_marker(dictionary, number, 1000 * edge, np.zeros(2))
+    return Sheet(1000 * edge, 1000 * edge, black, caption)
+
+
 def _squares(is_black: Array, edge: float) -> Array:
     """The black squares (k, 4) mm of a board, from which are black, (columns, rows)."""
     places = edge * np.argwhere(is_black)
@@ -117,8 +136,8 @@ def _page(sheet: Sheet, paper: str) -> tuple[float, float]:
     for page in ((short, long), (long, short)):
         if needed[0] <= page[0] and needed[1] <= page[1]:
             return page
-    board = f"the board of {sheet.width:.0f} x {sheet.height:.0f} mm"
-    raise BadArgumentError(f"{board} does not fit on {paper}: larger --paper or smaller --square")
+    size = f"{sheet.width:.0f} x {sheet.height:.0f} mm"
+    raise BadArgumentError(f"{size} does not fit on {paper}: take a larger --paper, or print less")
 
 
 def _fill(axes: Axes, rectangles: Array) -> None:

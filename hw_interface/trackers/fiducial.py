@@ -1,7 +1,7 @@
 """A tracker of objects with printed AprilTags or ArUco tags, seen by one camera.
 
-The camera stands still, or the arm's flange carries it. The control process reads a socket that never blocks; a process of its own finds the tags. See
-``docs/eyes.md``.
+The camera stands still, or the arm's flange carries it. The control process reads a socket that
+never blocks; a process of its own finds the tags. See ``docs/eyes.md``.
 """
 
 import contextlib

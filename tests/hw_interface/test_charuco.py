@@ -16,6 +16,7 @@ from tag_scene import write_config
 from adaptation.cli import main
 from hw_interface.trackers.camera_calibration import calibrate_camera
 from hw_interface.trackers.charuco import CharucoBoard
+from hw_interface.trackers.fiducial_pose import TagDetector
 from hw_interface.trackers.flange_kinematics import FlangeKinematics
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
@@ -138,6 +139,17 @@ def test_a_printed_board_is_found_by_opencv_at_its_size_in_millimeters(tmp_path:
     assert len(markers) == 17
     extent = np.ptp(corners.reshape(-1, 2), axis=0) * 25.4 / dots_per_inch
     np.testing.assert_allclose(extent, [5 * 30, 3 * 30], atol=0.05)
+
+
+def test_a_printed_tag_is_the_one_that_the_tracker_looks_for(tmp_path: Path) -> None:
+    file = tmp_path / "tag.png"
+    words = "--id 7 --marker 0.04 --dictionary DICT_APRILTAG_36h11"
+    assert main(["board", "tag", "--out", str(file), *words.split()]) == 0
+    found = TagDetector("DICT_APRILTAG_36h11")(np.asarray(Image.open(file).convert("L")))
+    assert set(found) == {7}
+    upper_left, upper_right, lower_right, _ = found[7] * 25.4 / 300
+    np.testing.assert_allclose(upper_right - upper_left, [40, 0], atol=0.1)
+    np.testing.assert_allclose(lower_right - upper_right, [0, 40], atol=0.1)
 
 
 NUMBER = r"(-?[\d.]+)"
