@@ -2,7 +2,7 @@
 
 The box is 0.12 x 0.06 x 0.06 m, with two tags of 40 mm on its top and one on each side. A camera of
 1280 x 720 pixels looks down on it from 0.8 m away. Each pose is rendered twice: as it is, and with
-blur and noise. Then the box stands still and a Panda carries the camera, 0.3 to 0.6 m from it, at
+blur and noise. Then the box stands still and a Panda carries the camera, 0.3 to 0.7 m from it, at
 rest and in motion (``wrist.py``). Then a video of the box in motion, with blur and noise, is played
 to the tracker in its own process, as a deployment runs it.
 
