@@ -272,16 +272,22 @@ def test_an_arm_whose_client_is_killed_brakes_and_rests_where_its_last_trajector
         np.testing.assert_array_equal(joints.q, here)
 
 
-def test_a_soft_arm_does_not_sag_further_with_each_trajectory(trajectory_arm: Arm) -> None:
+def test_a_soft_arm_sags_no_further_where_it_is_told_the_same_in_each_tick(
+    trajectory_arm: Arm,
+) -> None:
     driver, _ = trajectory_arm
     driver.enable()
     target = driver.read().target
     assert target is not None
     sags = []
-    for _ in range(200):
-        driver.write(Command(target, STILL))
-        sags.append(np.abs(driver.read().q - target).max())
-    assert sags[-1] < sags[50] + 1e-3
+    for told in (False, True):
+        for _ in range(150):
+            if told:
+                driver.write(Command(target, STILL))
+            state = driver.read()
+        sags.append(np.abs(state.q - target).max())
+    assert sags[0] > 1e-3, "it is soft"
+    assert sags[1] == pytest.approx(sags[0], rel=0.05)
 
 
 def test_a_command_with_a_velocity_that_is_not_finite_is_refused(trajectory_arm: Arm) -> None:
