@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_rows import driver_of
 from standstill import SAMPLING, WalledPlant
 
 from hw_interface.control.pacing import become_realtime
@@ -165,8 +166,9 @@ class Motion:
 Provocations = dict[str, Callable[[Any, FaultyPlant], None]]
 
 
-def emulate(pipe: Connection, driver: str, arm_name: str) -> None:
+def emulate(pipe: Connection, column: str, arm_name: str) -> None:
     """The arm's process: serves its controller, and takes calls from the pipe."""
+    driver = driver_of(column)
     become_realtime()  # an arm does not wait for other programs
     from fault_grippers import HALF_WIDTH, arm_of, family_of, holds, mend
     from fault_provocations import PROVOCATIONS
@@ -202,7 +204,7 @@ def emulate(pipe: Connection, driver: str, arm_name: str) -> None:
 
     threading.Thread(target=sample, daemon=True).start()
     threading.Thread(target=answer, daemon=True).start()
-    pipe.send(driver_options(driver, emulator.port))
+    pipe.send(driver_options(column, emulator.port))
     emulator.serve()
     time.sleep(60.0)  # the joints can still be asked for when the port is closed
 
@@ -214,9 +216,14 @@ def emulator_options(driver: str) -> dict[str, Any]:
     return {"namespace": NAMESPACE} if driver == "ros2" else {}
 
 
-def driver_options(driver: str, port: str) -> dict[str, Any]:
+def driver_options(column: str, port: str) -> dict[str, Any]:
     """How a driver reaches it."""
-    return {"port": port} | ({"namespace": NAMESPACE} if driver == "ros2" else {})
+    options = {"port": port}
+    if driver_of(column) == "ros2":
+        options["namespace"] = NAMESPACE
+    if column == "ros2-trajectory":
+        options["stream"] = "trajectory"
+    return options
 
 
 def summarize(

@@ -28,7 +28,7 @@ from pathlib import Path
 from fault_arms import Motion
 from fault_page import write_page
 from fault_provocations import PROVOCATIONS
-from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, ROWS, SKIPPED, TWIN, Row
+from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, ROWS, SKIPPED, TWIN, Row, driver_of
 from fault_session import Session
 
 from hw_interface.control.events import Event, Mode
@@ -89,7 +89,7 @@ def stop_for_a_moment(session: Session) -> str:
 
 def drive_twice(session: Session) -> str:
     """Another program connects to the arm."""
-    kind = DRIVERS[session.driver]
+    kind = DRIVERS[driver_of(session.driver)]
     try:
         kind(ARMS[session.arm_name], None, kind.Options(**session.options)).connect()
     except ArmError as refusal:
@@ -127,7 +127,7 @@ def can_show(driver: str, row: Row) -> bool:
         return False
     if row.by != "arm":
         return True
-    return row.key in (TWIN if driver == "twin" else PROVOCATIONS[driver])
+    return row.key in (TWIN if driver == "twin" else PROVOCATIONS[driver_of(driver)])
 
 
 def strike(session: Session, row: Row) -> tuple[float, str]:

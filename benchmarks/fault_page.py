@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, REASONS, ROWS, Row
+from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, REASONS, ROWS, Row, driver_of
 
 Kept = dict[str, dict[str, Any]]  # outcomes by the row's key
 
@@ -81,27 +81,15 @@ def _table(rows: list[Row], kept: dict[str, Kept]) -> list[str]:
     names = " | ".join(f"`{driver}`" for driver in kept)
     lines = [f"| no. | fault | {names} |", "|---" * (2 + len(kept)) + "|"]
     for row in rows:
-        cells = [_cell(driver, row, kept[driver]) for driver in kept]
-        if rows is GRIPPER_ROWS:
-            cells = [
-                _with_grip(cell, row, kept[driver])
-                for cell, driver in zip(cells, kept, strict=True)
-            ]
+        cells = [_cell(driver, row, kept[driver], rows is GRIPPER_ROWS) for driver in kept]
         lines.append(" | ".join([f"| {row.number}", row.text, *cells]) + " |")
     return lines
 
 
-def _with_grip(cell: str, row: Row, kept: Kept) -> str:
-    """What became of one arm, and of what it held."""
+def _cell(driver: str, row: Row, kept: Kept, grips: bool) -> str:
+    """What became of one arm, and of what it held if it ``grips``."""
     if row.key not in kept:
-        return cell
-    return f"{cell}; {'held' if kept[row.key]['motion']['holds'] else 'not held'}"
-
-
-def _cell(driver: str, row: Row, kept: Kept) -> str:
-    """What became of one arm."""
-    if row.key not in kept:
-        reason = REASONS.get((driver, row.key), row.missing)
+        reason = REASONS.get((driver_of(driver), row.key), row.missing)
         return f"– {reason}" if reason else "not measured"
     outcome = kept[row.key]
     error = outcome["error"]
@@ -113,10 +101,11 @@ def _cell(driver: str, row: Row, kept: Kept) -> str:
         words.append("told")
     if not words:
         words.append("no event")
+    grip = [("held" if outcome["motion"]["holds"] else "not held")] if grips else []
     if outcome["mode"] == "RUNNING" and (row.harmless or not error):
-        return ", ".join(words) + "; goes on"
+        return "; ".join([", ".join(words), "goes on", *grip])
     stood = f"{1000 * outcome['motion']['stood']:.0f} ms"
-    return "; ".join([", ".join(words), stood, *_resumption(outcome["resumes"])])
+    return "; ".join([", ".join(words), stood, *grip, *_resumption(outcome["resumes"])])
 
 
 def _resumption(resumes: str) -> list[str]:

@@ -9,6 +9,7 @@ COLUMNS = {  # the arm of each driver
     "ur": "ur5e",
     "franka": "fr3",
     "ros2": "viperx",
+    "ros2-trajectory": "viperx",  # the same driver, with its other way to stream commands
 }
 
 GRIPPERS = {  # the arm of each driver that moves a gripper
@@ -17,6 +18,11 @@ GRIPPERS = {  # the arm of each driver that moves a gripper
     "ur": "ur5e_2f85",
     "franka": "fr3_hand",
 }
+
+
+def driver_of(column: str) -> str:
+    """The name of a column's driver."""
+    return column.split("-", maxsplit=1)[0]
 
 
 @dataclass(frozen=True)

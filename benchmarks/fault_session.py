@@ -17,6 +17,7 @@ import numpy as np
 from fault_arms import Motion, emulate, summarize
 from fault_grippers import family_of
 from fault_policy import drive
+from fault_rows import driver_of
 from standstill import SAMPLING
 
 from hw_interface.control.events import Event, Mode
@@ -48,7 +49,7 @@ class Session:
         if before:
             self.provoke(before)
         self.options = options
-        name = "fault_arms:FaultyTwin" if driver == "twin" else driver
+        name = "fault_arms:FaultyTwin" if driver == "twin" else driver_of(driver)
         self.policy, other_end = FORK.Pipe()
         given = (other_end, name, self.arm_name, options, str(folder))
         self._start(drive, given)
