@@ -128,14 +128,13 @@ class Ros2:
             OSError: no new joint state arrives.
         """
         self._enabled = False
-        state = self._read_new()
+        fastest = float(np.abs(self._read_new().dq).max())
+        if fastest > STANDING:
+            raise RuntimeError(f"the arm moves, with {fastest:.2f} rad/s: let it come to rest")
         if self._finder is not None:
             self._finder.activate()
         self._check_controller()
         state = self._read_new()
-        fastest = float(np.abs(state.dq).max())
-        if fastest > STANDING:
-            raise RuntimeError(f"the arm moves, with {fastest:.2f} rad/s: let it come to rest")
         held = self._rest
         is_held = held is not None and np.abs(held - state.q).max() < REACHED
         target = held if held is not None and is_held else self._within_limits(state.q)
