@@ -119,6 +119,9 @@ class Tracker(Protocol):
     def read(self) -> ObjectState:
         """The newest pose: m, w x y z, m/s, rad/s, and the time in s on the tracker's clock.
 
+        A tracker that knows how old the pose is says so in ``ObjectState.age``: the arm holds when
+        it becomes too old, even if newer poses continue to arrive.
+
         Called in every control tick: it returns the last known pose at once. A tracker that needs
         time to compute one does so in a thread or process of its own.
 

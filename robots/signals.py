@@ -229,3 +229,4 @@ class ObjectState:
     quat: Array  # (4,) w, x, y, z
     vel: Array  # (6,) m/s, rad/s
     stamp: float  # s on the tracker's clock
+    age: float = 0.0  # s from the measurement until it is read, as far as the tracker knows

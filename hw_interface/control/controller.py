@@ -288,8 +288,8 @@ class ArmController:
         """Read the tracker, if any; an object that cannot be located is NaN."""
         if self.tracker is None or not self.family.scene.objects:
             return
-        state, stamp = read_object(self.tracker)
-        is_current = self.watchdog.check_object(state, stamp, now)
+        state, stamp, age = read_object(self.tracker)
+        is_current = self.watchdog.check_object(state, stamp, age, now)
         self.object_state = state if is_current else np.full(OBJECT_STATE, np.nan)
 
     def place_object(self, task: Task, start: Start) -> None:

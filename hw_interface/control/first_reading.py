@@ -50,13 +50,14 @@ def read_twice(driver: Driver, tries: int) -> JointState:
     raise RuntimeError(f"the arm is enabled, but {problem}")
 
 
-def read_object(tracker: Tracker) -> tuple[Array, float]:
-    """An object's pose and twist (13,) and their stamp s; NaN where the tracker failed."""
+def read_object(tracker: Tracker) -> tuple[Array, float, float]:
+    """An object's pose and twist (13,), their stamp s and age s; NaN where the tracker failed."""
     unknown = np.full(OBJECT_STATE, np.nan)
     with contextlib.suppress(Exception):
         reading = tracker.read()
         stamp = float(reading.stamp)
+        age = float(reading.age)
         state = np.concatenate([reading.pos, reading.quat, reading.vel])
-        if state.shape == unknown.shape and not np.isnan(stamp):
-            return state, stamp
-    return unknown, np.nan
+        if state.shape == unknown.shape and not np.isnan([stamp, age]).any():
+            return state, stamp, age
+    return unknown, np.nan, np.nan

@@ -20,7 +20,7 @@ class WatchdogConfig(MeasurementConfig):
 
     max_bad_actions: int = 3  # actions in a row that are not finite; three are common practice
     silent_deadlines: float = 4.0  # deadlines without an action, after which a hold is a fault
-    object_timeout: float = 0.25  # s without a new pose; ours: seven frames of a 30 Hz camera
+    object_timeout: float = 0.25  # s, largest age of a pose; ours: seven frames of a 30 Hz camera
     overrun: float = 0.1  # s that the control loop may be late
     # Distances of an observation from the middle of its range, in half ranges; random actions in
     # simulation stay within 3 (tests/contracts/test_families.py), degrees for radians are at 57.
@@ -227,12 +227,13 @@ class Watchdog:
             self._mode_after_release = None
             self._report(Event.ARM_STOPPED, 0.0)
 
-    def check_object(self, state: Array, stamp: float, now: float) -> bool:
+    def check_object(self, state: Array, stamp: float, age: float, now: float) -> bool:
         """Check a tracked pose and velocity (13,); returns whether it is current.
 
         Args:
             state: pose and twist, NaN where the tracker failed.
             stamp: s, the tracker's clock.
+            age: s, since the measurement, as the tracker says; a negative one counts as 0.
             now: s, our clock.
         """
         if not np.isfinite(state).all():
@@ -241,7 +242,7 @@ class Watchdog:
         if stamp != self._object_stamp:  # not ``>``: the tracker's clock may restart
             self._object_stamp = stamp
             self._object_arrival = now
-        age = now - self._object_arrival
+        age = max(now - self._object_arrival, age)
         if age > self.config.object_timeout:
             self.pause(Event.OBJECT_STALE, age)
         return age <= self.config.object_timeout

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,7 +89,8 @@ class Fiducial:
     def read(self) -> ObjectState:
         """The newest pose; its stamp, on the clock ``time.monotonic``, is that of its picture.
 
-        While the object is not seen, the last pose comes again with its old stamp.
+        While the object is not seen, the last pose comes again with its old stamp. Its age counts
+        from the picture: it includes the time in which the tags were looked for.
 
         Raises:
             OSError: the object was not seen yet, or the process has ended; the message says why.
@@ -97,7 +98,7 @@ class Fiducial:
         self._receive()
         if self._newest is None:
             raise OSError(self._unseen)
-        return self._newest
+        return replace(self._newest, age=time.monotonic() - self._newest.stamp)
 
     def take_joints(self, q: Array) -> None:
         """Send the flange's pose to the tracker's process, if the flange carries the camera.

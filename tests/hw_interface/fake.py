@@ -151,13 +151,14 @@ class FakeTracker:
     def __init__(self, arm: ArmSpec = PANDA, options: FakeOptions | None = None) -> None:
         self.pos = np.zeros(3)
         self.stamp = 0.0
+        self.age = 0.0
         self.failing = False
 
     def read(self) -> ObjectState:
         if self.failing:
             raise OSError("the camera is unplugged")
         quat = np.array([1.0, 0, 0, 0])
-        return ObjectState(self.pos, quat, np.zeros(6), self.stamp)
+        return ObjectState(self.pos, quat, np.zeros(6), self.stamp, self.age)
 
 
 class LiveTracker(FakeTracker):

@@ -577,9 +577,38 @@ def test_a_tracker_whose_clock_jumps_or_begins_anew_is_heard_again(glitch: float
     assert set(rig.event_kinds) == {Event.OBJECT_STALE}
 
 
-@pytest.mark.parametrize("field", ["pos", "quat", "stamp"])
+@pytest.mark.parametrize("age", [-np.inf, -3.0, 0.2, 0.5, np.inf])
+def test_a_tracker_that_is_far_behind_has_lost_the_object_although_new_poses_come(
+    age: float,
+) -> None:
+    tracker = FakeTracker()
+    rig = Rig(tracker)
+    rig.move()
+    tracker.age = age
+    track_while_running(rig, tracker, [20.0, 20.01, 20.02])
+    is_old = age > rig.watchdog.config.object_timeout
+    assert set(rig.event_kinds) == ({Event.OBJECT_STALE} if is_old else set())
+    assert np.isnan(rig.controller.object_state).all() == is_old
+    if is_old:
+        assert rig.events[0][1] == age
+        tracker.age = 0.01
+        track_while_running(rig, tracker, [20.03])
+        assert np.isfinite(rig.controller.object_state).all()
+
+
+def test_a_pose_whose_age_is_negative_still_grows_old() -> None:
+    tracker = FakeTracker()
+    rig = Rig(tracker)
+    rig.move()
+    tracker.age = -3.0
+    timeout = round(rig.watchdog.config.object_timeout / rig.driver.capabilities.dt)
+    track_while_running(rig, tracker, [20.0] * (timeout + 2))
+    assert set(rig.event_kinds) == {Event.OBJECT_STALE}
+
+
+@pytest.mark.parametrize("field", ["pos", "quat", "stamp", "age"])
 def test_a_tracker_that_answers_nonsense_has_lost_the_object(field: str) -> None:
-    nonsense = {"pos": np.zeros(4), "quat": None, "stamp": "now"}
+    nonsense = {"pos": np.zeros(4), "quat": None, "stamp": "now", "age": NAN}
 
     class Mad(FakeTracker):
         def read(self) -> ObjectState:
