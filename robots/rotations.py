@@ -101,6 +101,25 @@ def rotate_back(v: Array, quat: Array) -> Array:
     return rotate(v, quat * CONJUGATE)
 
 
+def multiply(a: Array, b: Array) -> Array:
+    """The rotations (n, 4) w, x, y, z that turn by ``b`` first and then by ``a``, (n, 4) each.
+
+    Either may also be one quaternion (1, 4).
+    """
+    w = a[:, :1] * b[:, :1] - (a[:, 1:] * b[:, 1:]).sum(-1, keepdims=True)
+    xyz = a[:, :1] * b[:, 1:] + b[:, :1] * a[:, 1:] + cross(a[:, 1:], b[:, 1:])
+    return np.hstack([w, xyz])
+
+
+def rotation_vectors(quat: Array) -> Array:
+    """Axis times angle (n, 3) rad of unit quaternions (n, 4) w, x, y, z; the angle is at most π."""
+    shorter_way = np.where(quat[:, :1] < 0, -quat, quat)
+    sine = np.linalg.norm(shorter_way[:, 1:], axis=-1, keepdims=True)  # of half the angle
+    angle = 2 * np.arctan2(sine, shorter_way[:, :1])
+    scale = np.divide(angle, sine, out=np.full_like(angle, 2.0), where=sine > 1e-12)
+    return np.asarray(scale * shorter_way[:, 1:])
+
+
 def skew(v: Array) -> Array:
     """The matrix (3, 3) of the cross product with ``v`` (3,): skew(v) @ x = v × x."""
     x, y, z = v

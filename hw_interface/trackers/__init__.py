@@ -11,6 +11,7 @@ TRACKERS = Registry(
     "pliant.trackers",
     {
         "fiducial": "hw_interface.trackers.fiducial:Fiducial",
+        "mocap": "hw_interface.trackers.mocap:Mocap",
     },
     extras={"fiducial": "eyes"},
 )

@@ -6,24 +6,26 @@ the frame of each tag (origin at the center of its black square, x to the right,
 paper towards the reader).
 """
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 
+from hw_interface.trackers.config_entries import (
+    Positive,
+    Quaternion,
+    TrackLimits,
+    Vector,
+    pose_problem,
+    read_entries,
+)
 from robots.errors import BadArgumentError
 from robots.rotations import skew
 from robots.signals import Array
 
-Vector = tuple[float, float, float]
-Quaternion = tuple[float, float, float, float]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 NUMBERS_OF_DISTORTION = (0, 4, 5, 8)  # of OpenCV's models: none, k1 k2 p1 p2, with k3, rational
-UNIT_TOLERANCE = 1e-3  # by which a quaternion's length may differ from 1: rounded numbers in a file
 
 Mount = Literal["fixed", "flange"]  # the camera stands still, or moves with the arm's flange
 Dictionary = Literal[
@@ -61,17 +63,11 @@ class TagEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quaternion: Quaternion = (1.0, 0.0, 0.0, 0.0)  # w x y z, of the tag in the object's frame
 
 
-class LimitsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class LimitsEntry(TrackLimits, frozen=True, forbid_unknown_fields=True):
     """What is believed; the numbers are our own choice."""
 
     pixel_noise: Positive = 0.1  # pixels, standard deviation of a corner's coordinate
     residual: Positive = 2.0  # pixels RMS, above which the tags do not fit what was seen
-    speed: Positive = 1.5  # m/s, the fastest that the object can move
-    turn_rate: Positive = 12.0  # rad/s, the fastest that it can turn
-    jump: Positive = 0.01  # m, tolerance on top of what the object can move between two frames
-    jump_angle: Positive = 0.1  # rad, likewise
-    confirmations: Annotated[int, msgspec.Meta(ge=2)] = 3  # poses in a row that confirm a jump
-    window: Positive = 0.2  # s, of the poses from which a velocity is computed
 
 
 class FiducialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,25 +97,17 @@ def read_fiducial_config(file: str) -> FiducialConfig:
         BadArgumentError: there is no such file, or a number is missing, unknown or impossible; the
             message names the file and the entry.
     """
-    path = Path(file)
-    if not path.is_file():
-        raise BadArgumentError(f"the tracker needs config=FILE, and there is no file {file!r}")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        config = msgspec.convert(table, FiducialConfig)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise BadArgumentError(f"{path}: {error}") from error
-
+    config = read_entries(file, FiducialConfig)
     problem = find_problem(config)
     if problem:
-        raise BadArgumentError(f"{path}: {problem}")
+        raise BadArgumentError(f"{file}: {problem}")
     return config
 
 
 def find_problem(config: FiducialConfig) -> str:
     """What is impossible in a configuration whose types are right; empty if nothing is."""
     camera = config.camera
-    problem = _lens_problem(camera) or _pose_problem("camera", camera.position, camera.quaternion)
+    problem = _lens_problem(camera) or pose_problem("camera", camera.position, camera.quaternion)
     if problem:
         return problem
 
@@ -129,7 +117,7 @@ def find_problem(config: FiducialConfig) -> str:
     for tag in config.tag:
         if ids.count(tag.id) > 1:
             return f"tag {tag.id} occurs twice: the tracker could not tell one from the other"
-        problem = _pose_problem(f"tag {tag.id}", tag.position, tag.quaternion)
+        problem = pose_problem(f"tag {tag.id}", tag.position, tag.quaternion)
         if problem:
             return problem
     return ""
@@ -156,16 +144,6 @@ def _lens_problem(camera: CameraEntry) -> str:
     count = len(camera.distortion)
     if count not in NUMBERS_OF_DISTORTION:
         return f"camera: distortion has 0, 4, 5 or 8 numbers, got {count}"
-    return ""
-
-
-def _pose_problem(where: str, position: Vector, quaternion: Quaternion) -> str:
-    """What is impossible in a pose."""
-    if not np.isfinite([*position, *quaternion]).all():
-        return f"{where}: position and quaternion must be finite"
-    length = float(np.linalg.norm(quaternion))
-    if abs(length - 1) > UNIT_TOLERANCE:
-        return f"{where}: the length of its quaternion (w, x, y, z) must be 1, got {length:.4f}"
     return ""
 
 

@@ -18,6 +18,7 @@ from hw_interface.trackers.fiducial_config import (
     tag_corners,
 )
 from hw_interface.trackers.fiducial_corners import cell_widths, refine_corners
+from hw_interface.trackers.pose_track import CERTAIN
 from robots.rotations import angle_between, quaternion_from_matrix, skew
 from robots.signals import Array
 
@@ -29,7 +30,6 @@ AMBIGUOUS = 16.0
 # pixels of a tag's cell: the corners of narrower ones were seen to be 0.2 pixels off at 2.0, and
 # 0.6 at 1.2, where those of cells of 6 pixels were 0.02 off
 CLEAR_CELL = 3.0
-CERTAIN = 3.0  # standard deviations of a pose that count as possible
 REFINEMENT = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 30, 1e-10)
 
 

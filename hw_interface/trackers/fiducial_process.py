@@ -21,8 +21,8 @@ from hw_interface.trackers.fiducial_config import FiducialConfig, read_fiducial_
 from hw_interface.trackers.fiducial_message import MAX_MESSAGE, READY, decode_flange, encode
 from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetector
 from hw_interface.trackers.fiducial_source import Frames, open_frames
-from hw_interface.trackers.fiducial_track import Track
 from hw_interface.trackers.flange_history import FlangeHistory
+from hw_interface.trackers.pose_track import Track
 from robots.errors import PliantError
 from robots.signals import ObjectState
 

@@ -38,7 +38,7 @@ from hw_interface.trackers.fiducial_config import (
 )
 from hw_interface.trackers.fiducial_pose import ObjectPose, TagDetector
 from hw_interface.trackers.fiducial_source import open_frames
-from hw_interface.trackers.fiducial_track import Track
+from hw_interface.trackers.pose_track import Track
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError, MissingExtraError
 from robots.rotations import angle_between

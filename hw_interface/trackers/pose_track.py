@@ -2,14 +2,34 @@
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Protocol
 
-import cv2
 import numpy as np
 
-from hw_interface.trackers.fiducial_config import LimitsEntry, rotation_of
-from hw_interface.trackers.fiducial_pose import CERTAIN, ObjectPose
-from robots.rotations import angle_between
+from hw_interface.trackers.config_entries import TrackLimits
+from robots.rotations import CONJUGATE, angle_between, multiply, rotation_vectors
 from robots.signals import Array, ObjectState
+
+CERTAIN = 3.0  # standard deviations of a pose that count as possible
+
+
+class MeasuredPose(Protocol):
+    """A pose of the object in the base frame of the arm."""
+
+    @property
+    def pos(self) -> Array:
+        """(3,) m."""
+        ...
+
+    @property
+    def quat(self) -> Array:
+        """(4,) w x y z."""
+        ...
+
+    @property
+    def covariance(self) -> Array:
+        """(6, 6) of the errors of position m and rotation vector rad, along the base axes."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -17,7 +37,7 @@ class TimedPose:
     """A pose and when it was seen."""
 
     stamp: float  # s
-    pose: ObjectPose
+    pose: MeasuredPose
 
 
 class Track:
@@ -28,7 +48,7 @@ class Track:
     publishes nothing, so that the newest stamp grows old.
     """
 
-    def __init__(self, limits: LimitsEntry) -> None:
+    def __init__(self, limits: TrackLimits) -> None:
         """Begin without a pose."""
         self._limits = limits
         self._accepted: deque[TimedPose] = deque()  # the newest ``window`` s
@@ -43,7 +63,7 @@ class Track:
         is_recent = stamp - last.stamp <= self._limits.window
         return last.pose.quat if is_recent else None
 
-    def take(self, stamp: float, pose: ObjectPose | None) -> ObjectState | None:
+    def take(self, stamp: float, pose: MeasuredPose | None) -> ObjectState | None:
         """Add a frame; returns what to publish.
 
         Args:
@@ -99,14 +119,12 @@ class Track:
 
         Rotations enter as rotation vectors from the newest pose, which are small within a window.
         """
-        newest = self._accepted[-1].pose
-        back = rotation_of(newest.quat).T
+        positions = np.array([timed.pose.pos for timed in self._accepted])
+        turned = np.array([timed.pose.quat for timed in self._accepted])
+        newest = turned[-1:] * CONJUGATE
+        motions = np.hstack([positions, rotation_vectors(multiply(turned, newest))])
+
         times = np.array([timed.stamp for timed in self._accepted])
         times -= times.mean()
-
-        motions = []
-        for timed in self._accepted:
-            turn, _ = cv2.Rodrigues(rotation_of(timed.pose.quat) @ back)
-            motions.append(np.concatenate([timed.pose.pos - newest.pos, turn.ravel()]))
-        slope: Array = times @ np.array(motions) / (times @ times)
+        slope: Array = times @ (motions - motions[-1]) / (times @ times)
         return slope
