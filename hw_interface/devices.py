@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from robots.arm import ArmSpec
 from robots.driver import Capabilities, Driver, ObjectPlacer, SimulatedArm, Tracker
@@ -76,6 +76,17 @@ class TrackerKind(Protocol):
 
     def __call__(self, arm: ArmSpec, options: DeviceOptions) -> Tracker:
         """Build the tracker and let it begin to measure."""
+        ...
+
+
+@runtime_checkable
+class BringsPlacer(Protocol):
+    """A tracker's class whose options may name what places the object, such as an emulator."""
+
+    Options: Callable[..., DeviceOptions]
+
+    def find_placer(self, options: DeviceOptions) -> ObjectPlacer | None:
+        """The placer; None: a person places the object."""
         ...
 
 

@@ -16,6 +16,7 @@ from adaptation.commands.arguments import (
     Pairs,
     check_name,
     check_positive,
+    check_seed,
     parse_pairs,
 )
 from hw_interface.emulators import EMULATORS
@@ -67,6 +68,13 @@ class Emulate:
     """Further options of the emulator, as NAME=VALUE, such as fault=silence for ros2."""
     between: OptionalFloat = None
     """Width, m, of an object between the fingers of the arm's gripper. Default: there is none."""
+    family: OptionalName = None
+    """Family whose object is simulated before the arm, such as push. Default: there is none."""
+    object_port: int = 41500
+    """Port of this computer to which the object's poses are sent, for the tracker mocap; it is
+    placed by the next port."""
+    seed: int = 0
+    """Random seed of the objects."""
     seconds: OptionalFloat = None
     """Time to run, s. Default: until Ctrl-C."""
     as_json: Json = False
@@ -75,15 +83,21 @@ class Emulate:
         """Serve, and count the position goals that arrived."""
         check_name(EMULATORS, self.emulator)
         check_name(ARMS, self.arm)
-        check_positive(seconds=self.seconds, between=self.between)
-        from adaptation.jobs.emulate import emulate
+        check_name(FAMILIES, self.family)
+        check_positive(seconds=self.seconds, between=self.between, object_port=self.object_port)
+        check_seed(self.seed)
+        from adaptation.jobs.emulate import ObjectBeside, emulate
+
+        beside = None
+        if self.family is not None:
+            beside = ObjectBeside(self.family, self.object_port, self.seed)
 
         options = parse_pairs("--emulator-set", self.emulator_set)
         if self.calibration is not None:
             options["calibration"] = str(self.calibration)
         if self.port is not None:
             options["port"] = self.port
-        result = emulate(self.emulator, self.arm, options, self.seconds, self.between)
+        result = emulate(self.emulator, self.arm, options, self.seconds, self.between, beside)
         came = counted(result.goals, "goal")
         print(f"{came} came, {result.outside} of them beyond the arm's limits")
         return result

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from hw_interface.devices import CLOCKS
+from hw_interface.devices import CLOCKS, DeviceOptions
 from hw_interface.drivers import DRIVERS
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
@@ -43,19 +43,28 @@ def check_options(driver: str, options: dict[str, Any], seed: int) -> dict[str, 
         BadArgumentError: there is no such option, or its value is of another type.
     """
     kind = DRIVERS[driver].Options
+    given = dict(options)
+    if "seed" in [field.name for field in fields(kind)]:
+        given.setdefault("seed", seed)
+    check_fields(f"the driver {driver!r}", kind, given)
+    return given
+
+
+def check_fields(device: str, kind: DeviceOptions, options: dict[str, Any]) -> None:
+    """Refuse options that do not fit the ``Options`` of a device, which is named in the message.
+
+    Raises:
+        BadArgumentError: there is no such option, or its value is of another type.
+    """
     names = [field.name for field in fields(kind)]
     unknown = [name for name in options if name not in names]
     if unknown:
         available = f"it has {', '.join(names)}" if names else "it has none"
-        raise BadArgumentError(f"the driver {driver!r} has no option {unknown[0]!r}; {available}")
-    given = dict(options)
-    if "seed" in names:
-        given.setdefault("seed", seed)
+        raise BadArgumentError(f"{device} has no option {unknown[0]!r}; {available}")
     try:
-        msgspec.convert(given, kind)
+        msgspec.convert(options, kind)
     except msgspec.ValidationError as error:
-        raise BadArgumentError(f"options of the driver {driver!r}: {error}") from error
-    return given
+        raise BadArgumentError(f"options of {device}: {error}") from error
 
 
 def check_driver(arm: str, driver: str, options: dict[str, Any]) -> None:

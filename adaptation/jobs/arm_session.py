@@ -1,6 +1,6 @@
 """A session with one arm: it runs trials with one object after another and records them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 
 from adaptation.background import Background
-from adaptation.jobs.arm_options import check_clock, check_options, default_clock, task_is_known
+from adaptation.jobs.arm_options import (
+    check_clock,
+    check_fields,
+    check_options,
+    default_clock,
+    task_is_known,
+)
 from adaptation.jobs.episode_recorder import EpisodeRecorder
 from adaptation.jobs.object_labels import Labels, label_of
 from adaptation.jobs.operator_console import EndedByOperator, OperatorConsole
@@ -20,11 +26,13 @@ from adaptation.rollout import Policy, rollout
 from adaptation.runs.records import EpisodeRecord
 from adaptation.runs.run import Run
 from hw_interface.arm_world import ArmWorld
-from hw_interface.devices import check_scene
+from hw_interface.devices import BringsPlacer, check_scene
 from hw_interface.drivers import DRIVERS
 from hw_interface.final_state import describe_final_state
 from hw_interface.recording.process import RecordTo
+from hw_interface.trackers import TRACKERS
 from robots.catalog import ARMS
+from robots.driver import ObjectPlacer
 from robots.errors import PliantError
 from robots.world import Family, Task
 from sim.own_objects import object_names
@@ -120,10 +128,11 @@ class ArmSession:
 
         Raises:
             ArmError: the arm did not come up.
+            BadArgumentError: the tracker has no such option.
         """
         operator = self._operator
         ask = input if operator is None else operator.ask
-        needs_operator = bool(self.family.scene.objects) and not task_is_known(self._driver)
+        needs_placer = bool(self.family.scene.objects) and not task_is_known(self._driver)
         self.world = ArmWorld(
             self.family,
             self._arm,
@@ -132,7 +141,7 @@ class ArmSession:
             clock=self.clock,
             record_to=self._record_to,
             seed=self._seed,
-            placer=OperatorPlacer(self.family, ask, self._labels) if needs_operator else None,
+            placer=self._find_placer(ask) if needs_placer else None,
             tracker=self._tracker,
             tracker_options=self._tracker_options,
             latency=self._latency,
@@ -140,6 +149,17 @@ class ArmSession:
         if operator is not None:
             operator.attach(self.world)
         return self
+
+    def _find_placer(self, ask: Callable[[str], object]) -> ObjectPlacer:
+        """What the tracker's options name, such as an emulator; else the person at the arm."""
+        placer = None
+        if self._tracker is not None:
+            kind = TRACKERS[self._tracker]
+            options = self._tracker_options or {}
+            check_fields(f"the tracker {self._tracker!r}", kind.Options, options)
+            if isinstance(kind, BringsPlacer):
+                placer = kind.find_placer(kind.Options(**options))
+        return placer or OperatorPlacer(self.family, ask, self._labels)
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         """Park the arm if that was asked for, see ``ending``, then stop and disconnect it."""

@@ -9,35 +9,26 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from hw_interface.trackers.config_entries import UNIT_TOLERANCE, Quaternion, Vector
+from hw_interface.trackers.config_entries import UNIT_TOLERANCE
+from hw_interface.trackers.emulated_placer import EmulatedPlacer
 from hw_interface.trackers.mocap_config import FrameEntry, read_mocap_config
+from hw_interface.trackers.mocap_message import LONGEST, Datagram
 from hw_interface.trackers.pose_track import Track
 from hw_interface.trackers.sender_clock import Arrival, SenderClock
 from robots.arm import ArmSpec
+from robots.errors import BadArgumentError
 from robots.rotations import multiply, rotate
 from robots.signals import Array, ObjectState
 
-LONGEST = 1024  # bytes of a datagram
 FARTHEST = 100.0  # m from the origin; millimeters that were sent as meters are beyond it
 # bytes of datagrams that wait to be read, as the system counts them: about 40, so that none is old
 BUFFER = 32_768
 MOST_READ = 100  # datagrams in one call, so that a flood takes no more than a part of a tick
 MOST_USED = 8  # of these, the newest of the body
-
-
-class Datagram(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The pose of one rigid body in one frame, in the frame of the motion capture system."""
-
-    name: str
-    time: float  # s, of the measurement, on the sender's clock
-    position: Vector  # m
-    quaternion: Quaternion  # w x y z
-    latency: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # s from measurement to sending, if known
 
 
 @dataclass(frozen=True)
@@ -57,9 +48,16 @@ class Pose:
 
 @dataclass(frozen=True)
 class MocapOptions:
-    """Where the tracker's numbers are."""
+    """Where the tracker's numbers are, and who places the object."""
 
     config: str = ""  # the TOML file with the body's name, the port and the frames
+    # port of this computer at which an emulator places the object; 0: a person places it
+    emulator: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a port that does not exist; BadArgumentError."""
+        if self.emulator not in range(65536):
+            raise BadArgumentError(f"emulator must be a port, 1 to 65535, got {self.emulator}")
 
 
 class Mocap:
@@ -111,6 +109,11 @@ class Mocap:
         if self._newest is None:
             raise OSError(self._describe_silence())
         return replace(self._newest, age=now - self._measured)
+
+    @staticmethod
+    def find_placer(options: MocapOptions) -> EmulatedPlacer | None:
+        """What places the object: an emulator, if the options name one."""
+        return EmulatedPlacer(options.emulator) if options.emulator else None
 
     def close(self) -> None:
         """Close the port."""

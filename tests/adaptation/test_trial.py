@@ -41,6 +41,7 @@ from adaptation.runs.run_config import RunConfig
 from hw_interface.control.events import Mode
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo
+from hw_interface.trackers.emulated_placer import EmulatedPlacer
 from policies.method import Scores, Transition
 from policies.methods import METHODS
 from robots.errors import ArmError, BadArgumentError, DamagedError, PliantError, RefusedError
@@ -639,9 +640,24 @@ def test_a_person_places_the_object_at_a_real_arm_only(trained: Path, real_drive
             assert Arm.opened[-1].placer is placer
 
 
+def test_an_emulator_places_the_object_only_where_the_options_name_it(
+    trained: Path, real_driver: str
+) -> None:
+    family: Any = tiny.TinyObject()
+    for port, placer in ((0, OperatorPlacer), (41501, EmulatedPlacer)):
+        options = {"config": "mocap.toml", "emulator": port}
+        with ArmSession(family, "tiny-arm", real_driver, tracker="mocap", tracker_options=options):
+            assert Arm.opened[-1].placer is placer
+    session = ArmSession(
+        family, "tiny-arm", real_driver, tracker="mocap", tracker_options={"port": 1}
+    )
+    with pytest.raises(BadArgumentError, match="the tracker 'mocap' has no option 'port'"):
+        session.__enter__()
+
+
 def test_the_tracker_reaches_the_arm(trained: Path, real_driver: str) -> None:
-    try_out(trained, driver=real_driver, clock="realtime", tracker="camera", objects=1)
-    assert Arm.opened[-1].tracker == "camera"
+    try_out(trained, driver=real_driver, clock="realtime", tracker="mocap", objects=1)
+    assert Arm.opened[-1].tracker == "mocap"
 
 
 IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {

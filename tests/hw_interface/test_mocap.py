@@ -12,7 +12,8 @@ from fake import FakeTracker, Rig
 
 from hw_interface.control.events import Event, Mode
 from hw_interface.trackers import TRACKERS
-from hw_interface.trackers.mocap import BUFFER, LONGEST, MOST_READ, Mocap, MocapOptions
+from hw_interface.trackers.mocap import BUFFER, MOST_READ, Mocap, MocapOptions
+from hw_interface.trackers.mocap_message import LONGEST
 from robots.catalog.panda import PANDA
 from robots.errors import BadArgumentError
 from robots.rotations import angle_between, rotation_about
