@@ -14,6 +14,9 @@ from robots.signals import Array, ObjectMotion
 
 HOST = "127.0.0.1"
 PERIOD = 1 / 120  # s between two poses: the rate of common motion capture systems
+# s from the placing of an object to the answer: it then lies still, and a tracker has believed that
+# it was moved and measures its velocity from new poses only
+SETTLING = 0.5
 
 
 class ObjectPhysics(Physics, Protocol):
@@ -51,6 +54,8 @@ class ObjectFeed:
         self._destination = (HOST, port)
         self.place_port = port + 1
         self._since = 0.0  # s since the last pose was sent
+        self._remaining = 0.0  # s until a request is answered
+        self._answer: tuple[bytes, tuple[str, int]] | None = None  # of that request, and to whom
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         try:
@@ -75,12 +80,18 @@ class ObjectFeed:
         self._physics.write(q)
 
     def advance(self, dt: float) -> None:
-        """Simulate ``dt`` s, answer one request, and send the pose if it is due."""
+        """Simulate ``dt`` s, take one request, and send the pose or an answer that is due."""
         self._physics.advance(dt)
         with contextlib.suppress(BlockingIOError):
             message, sender = self._socket.recvfrom(LONGEST)
             if self._place(message):
-                self._send(message, sender)
+                self._answer = message, sender
+                self._remaining = SETTLING
+        self._remaining -= dt
+        if self._answer is not None and self._remaining <= 0:
+            self._send(*self._answer)
+            self._answer = None
+
         self._since += dt
         if self._since >= PERIOD:
             self._since %= PERIOD

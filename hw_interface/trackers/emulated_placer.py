@@ -8,7 +8,7 @@ from hw_interface.trackers.mocap_message import LONGEST, PlaceRequest
 from robots.world import Start, Task
 
 HOST = "127.0.0.1"  # no emulator is on another computer
-PATIENCE = 2.0  # s, for an answer; an emulator answers within one of its cycles
+PATIENCE = 5.0  # s, for an answer, which comes half a second after the object was put there
 
 
 class EmulatedPlacer:
