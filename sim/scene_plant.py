@@ -19,20 +19,20 @@ class ScenePlant:
     training.
     """
 
-    def __init__(self, family: Family, seed: int = 0) -> None:
+    def __init__(self, family: Family, arm: ArmSpec, seed: int = 0) -> None:
         """Build the scene, with the arm in its rest pose and the first object at a start.
 
         Args:
-            family: on an arm, with one object.
+            family: with one object.
+            arm: its body.
             seed: of the objects that ``place`` brings.
 
         Raises:
-            BadArgumentError: the family has no arm, or not one object.
+            BadArgumentError: the family has no object, or several.
         """
-        arm = family.body
         scene = family.scene.with_timestep(STEP)
-        if not isinstance(arm, ArmSpec) or len(scene.objects) != 1:
-            raise BadArgumentError(f"{family.name} has no arm with one object to emulate")
+        if len(scene.objects) != 1:
+            raise BadArgumentError(f"{family.name} has {len(scene.objects)} objects, and not one")
         self.object_name = scene.objects[0].name
         self._family = family
         self._seed = seed

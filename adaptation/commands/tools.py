@@ -84,7 +84,7 @@ class Emulate:
         check_name(EMULATORS, self.emulator)
         check_name(ARMS, self.arm)
         check_name(FAMILIES, self.family)
-        check_positive(seconds=self.seconds, between=self.between, object_port=self.object_port)
+        check_positive(seconds=self.seconds, between=self.between)
         check_seed(self.seed)
         from adaptation.jobs.emulate import ObjectBeside, emulate
 

@@ -85,6 +85,8 @@ def emulate(
         pass
     finally:
         emulator.close()
+        if isinstance(physics, ObjectFeed):
+            physics.close()
     return EmulationResult(emulator.port, emulator.goals, emulator.outside)
 
 
@@ -93,7 +95,7 @@ def _physics_of(
 ) -> Physics:
     """The simulated joints of an emulator, with an object if there is one; see ``emulate``."""
     if beside is not None:
-        scene = ScenePlant(make_family(beside.family, arm.name), beside.seed)
+        scene = ScenePlant(make_family(beside.family, arm.name), arm, beside.seed)
         return ObjectFeed(scene, beside.port)
     plant = Plant(arm, gravity=gravity)
     if between is not None:

@@ -10,9 +10,11 @@ import numpy as np
 
 from hw_interface.emulators import Physics
 from hw_interface.trackers.mocap_message import LONGEST, Datagram, decode_place_request
+from robots.errors import BadArgumentError
 from robots.signals import Array, ObjectMotion
 
 HOST = "127.0.0.1"
+LARGEST_PORT = 65535
 PERIOD = 1 / 120  # s between two poses: the rate of common motion capture systems
 # s from the placing of an object to the answer: it then lies still, and a tracker has believed that
 # it was moved and measures its velocity from new poses only
@@ -48,8 +50,11 @@ class ObjectFeed:
             port: of this computer, to which poses are sent; requests come to the next one.
 
         Raises:
-            OSError: that port is in use.
+            BadArgumentError: there is no such port, or no next one.
+            OSError: the next one is in use.
         """
+        if not 0 < port < LARGEST_PORT:
+            raise BadArgumentError(f"the object's port must be 1 to {LARGEST_PORT - 1}, got {port}")
         self._physics = physics
         self._destination = (HOST, port)
         self.place_port = port + 1

@@ -18,7 +18,7 @@ from hw_interface.emulators.object_feed import ObjectFeed
 from hw_interface.trackers import TRACKERS
 from hw_interface.trackers.emulated_placer import EmulatedPlacer
 from hw_interface.trackers.mocap import Mocap, MocapOptions
-from robots.arm import ArmSpec
+from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.rotations import quaternion_about_z, yaw_about_z
@@ -34,7 +34,7 @@ TURNED = quaternion_about_z(np.array([0.3]))
 
 @pytest.fixture
 def plant() -> ScenePlant:
-    return ScenePlant(FAMILY)
+    return ScenePlant(FAMILY, ARMS["ur5e"])
 
 
 def place_at(xy: np.ndarray, number: int = 0) -> tuple[Task, Start]:
@@ -67,8 +67,6 @@ def passing_time(feed: ObjectFeed, tracker: Mocap) -> Iterator[None]:
 
 def test_an_arm_that_drives_through_the_object_pushes_it(plant: ScenePlant) -> None:
     """The tool goes from behind the object to where it was, and beyond."""
-    arm = FAMILY.body
-    assert isinstance(arm, ArmSpec)
     rng = np.random.default_rng(0)
     task = FAMILY.sample(rng, 1, "heldout")
     start = FAMILY.start(rng, task)
@@ -76,7 +74,7 @@ def test_an_arm_that_drives_through_the_object_pushes_it(plant: ScenePlant) -> N
     plant.write(ready)
     for _ in range(500):
         plant.advance(STEP)
-    kinematics = Kinematics(arm)
+    kinematics = Kinematics(ARMS["ur5e"])
     (tool,) = kinematics.position(plant.read()[0][None])
     ahead = tool[:2] + np.array([0.1, 0.0])
     plant.place(0, ahead, np.array([1.0, 0, 0, 0]))
@@ -113,8 +111,7 @@ def test_the_tracker_sees_the_object_where_the_placer_had_it_put(
     file = tmp_path / "mocap.toml"
     file.write_text(f'body = "{plant.object_name}"\nport = {port}\n[frame]\n')
     options = MocapOptions(str(file), emulator=port + 1)
-    assert isinstance(FAMILY.body, ArmSpec)
-    tracker = Mocap(FAMILY.body, options)
+    tracker = Mocap(ARMS["ur5e"], options)
     kind = TRACKERS["mocap"]
     assert isinstance(kind, BringsPlacer)
     placer = kind.find_placer(options)
@@ -173,9 +170,7 @@ def test_without_the_option_a_person_places_the_object() -> None:
         MocapOptions("mocap.toml", emulator=70_000)
 
 
-def test_families_without_an_object_and_two_objects_are_refused() -> None:
+def test_an_object_before_the_arm_and_one_between_the_fingers_are_refused() -> None:
     port = free_port()
-    with pytest.raises(BadArgumentError, match="no arm with one object"):
-        emulate("ur", "ur5e", beside=ObjectBeside("reach", port, 0))
     with pytest.raises(BadArgumentError, match="between the fingers or before the arm"):
         emulate("ur", "ur5e_2f85", between=0.05, beside=ObjectBeside("push", port, 0))
