@@ -115,9 +115,17 @@ def test_in_ml10_tasks_are_held_out(metaworld: Any) -> None:
     assert drawn == {split: set(MANY["ML10"][i]) for i, split in enumerate(("train", "heldout"))}
 
 
+def test_every_goal_is_drawn_once_before_any_is_drawn_twice() -> None:
+    pytest.importorskip("metaworld", reason=package.INSTALL)
+    ids = make(REACH).sample(np.random.default_rng(0), 120, "heldout").ids
+    for drawn in (ids[:50], ids[50:100]):
+        assert len(np.unique(drawn)) == 50
+    assert len(np.unique(ids[100:])) == 20
+
+
 def test_worlds_of_different_tasks_do_what_each_does_alone(metaworld: Any) -> None:
     family = make(ML10)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     task = family.sample(rng, 3)
     later = family.sample(rng, 3)  # the tasks of the same worlds are exchanged
     assert len(np.unique(task["fixture.task"])) == 3
