@@ -1,7 +1,7 @@
 """The package metaworld, which is imported when the first of its tasks is made.
 
 One line of it fails with newer versions of MuJoCo and is replaced. So are two parts of its
-observation, by faster ones with the same numbers: together they took a third of a step's time.
+observation, by faster ones that give the same numbers: they took a third of a step's time.
 """
 
 import sys
@@ -41,12 +41,11 @@ def environment_classes() -> dict[str, Any]:
         message = f"Meta-World's families need the package metaworld: {INSTALL}"
         raise MissingExtraError(message) from missing
     base.SawyerMocapBase.reset_mocap_welds = _reset_welds
-    base.SawyerXYZEnv._get_curr_obs_combined_no_goal = _observe
     kinds = {name.removesuffix("-v3"): kind for name, kind in tasks.ALL_V3_ENVIRONMENTS.items()}
     for kind in kinds.values():
         module = sys.modules[kind.__module__]
         if hasattr(module, "Rotation"):
-            vars(module)["Rotation"] = _Rotation
+            vars(module)["Rotation"] = Rotation
     return kinds
 
 
@@ -57,8 +56,8 @@ def _reset_welds(environment: Any) -> None:  # noqa: ANN401
     model.eq_data[welds, : len(WELD)] = WELD
 
 
-def _observe(environment: Any) -> Array:  # noqa: ANN401
-    """Hand, gripper and objects, as metaworld observes them, (18,)."""
+def observe(environment: Any) -> Array:  # noqa: ANN401
+    """Hand, gripper and objects of an environment of metaworld, as it observes them, (18,)."""
     data = environment.data
     apart = data.body("rightclaw").xpos - data.body("leftclaw").xpos
     pos = np.reshape(environment._get_pos_objects(), (-1, 3))
@@ -71,14 +70,14 @@ def _observe(environment: Any) -> Array:  # noqa: ANN401
     return observed
 
 
-class _Rotation:
+class Rotation:
     """The two calls of SciPy's ``Rotation`` with which metaworld observes a quaternion."""
 
     def __init__(self, quat: Array) -> None:
         self._quat = quat  # (4,) w, x, y, z
 
     @classmethod
-    def from_matrix(cls, matrix: Array) -> "_Rotation":
+    def from_matrix(cls, matrix: Array) -> "Rotation":
         """The rotation of a matrix (3, 3)."""
         quat = np.zeros(4)
         mujoco.mju_mat2Quat(quat, np.ravel(matrix))

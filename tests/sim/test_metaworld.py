@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from robots.errors import BadArgumentError, MissingExtraError, UnknownNameError
 from robots.signals import Array
@@ -71,6 +72,13 @@ def test_an_episode_is_metaworlds_up_to_its_time_limit(ml1: Any) -> None:
             assert bool(step.terminated[0]) == terminated
             assert bool(step.truncated[0]) == truncated
     world.close()
+
+
+def test_its_quaternions_are_scipys() -> None:
+    rotations = Rotation.random(200, np.random.default_rng(0))
+    found = [package.Rotation.from_matrix(one).as_quat() for one in rotations.as_matrix()]
+    expected = [Rotation.from_matrix(one).as_quat() for one in rotations.as_matrix()]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_its_goals_are_those_of_ml1(ml1: Any) -> None:
