@@ -43,9 +43,9 @@ def environment_classes() -> dict[str, Any]:
     base.SawyerMocapBase.reset_mocap_welds = _reset_welds
     kinds = {name.removesuffix("-v3"): kind for name, kind in tasks.ALL_V3_ENVIRONMENTS.items()}
     for kind in kinds.values():
-        module = sys.modules[kind.__module__]
-        if hasattr(module, "Rotation"):
-            vars(module)["Rotation"] = Rotation
+        names = vars(sys.modules[kind.__module__])
+        if "Rotation" in names:
+            names["Rotation"] = Rotation
     return kinds
 
 
@@ -65,7 +65,7 @@ def observe(environment: Any) -> Array:  # noqa: ANN401
     objects = np.concatenate([pos, quat], 1).ravel()
     observed = np.zeros(HALF_OBSERVED)
     observed[:3] = environment.get_endeff_pos()
-    observed[3] = min(np.linalg.norm(apart) / WIDEST, 1.0)
+    observed[3] = min(float(np.linalg.norm(apart)) / WIDEST, 1.0)
     observed[4 : 4 + objects.size] = objects
     return observed
 
@@ -86,4 +86,5 @@ class Rotation:
     def as_quat(self) -> Array:
         """(4,) x, y, z, w, the largest of which is positive, as SciPy has it."""
         largest = self._quat[np.abs(self._quat).argmax()]
-        return np.roll(self._quat, -1) * np.sign(largest)
+        quat: Array = np.roll(self._quat, -1) * np.sign(largest)
+        return quat
