@@ -67,7 +67,7 @@ def measure_speed(task: str, rounds: int) -> None:
     goals = goals_of(family, task, WORLDS)
     world = VecWorld(family, n=WORLDS)
     environment = TaskEnvironment(task)
-    del environment.env._get_curr_obs_combined_no_goal  # its own is behind it
+    del environment.env._get_curr_obs_combined_no_goal  # metaworld's own acts again
     goal = goals.values[0, 1:]
     rng = np.random.default_rng(0)
     pairs = [(ours(world, goals, rng), theirs(environment, goal, rng)) for _ in range(rounds)]

@@ -7,7 +7,6 @@ predict them like any other column.
 """
 
 from collections.abc import Mapping
-from math import ceil
 from typing import cast
 
 import numpy as np
@@ -71,7 +70,7 @@ class Metaworld(BaseFamily):
         tasks = self._tasks[is_heldout]
         seed = self._heldout_seed if is_heldout else TRAIN_SEED
         pairs = len(tasks) * GOALS
-        rounds = [rng.permutation(pairs) for _ in range(ceil(n / pairs))]
+        rounds = [rng.permutation(pairs) for _ in range(n // pairs + 1)]
         chosen, goal = np.divmod(np.concatenate(rounds)[:n], GOALS)
         numbers = np.array([TASKS.index(task) for task in tasks])
         places = np.stack([published_places(task, seed) for task in tasks])
