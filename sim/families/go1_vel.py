@@ -8,8 +8,8 @@ from robots.rotations import quaternion_about_z, rotate_back
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import CommandedVelocity, draw
-from sim.go1 import GO1, TRUNK
+from sim.families.commanded_velocity import CommandedVelocity, draw, leg_strengths, per_motor
+from sim.go1 import GO1, LEGS, PARTS, TRUNK
 from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 
@@ -25,7 +25,7 @@ GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 5.0), level
 CAMERA = Camera("beside", (1.0, -1.5, 0.75), (0.0, 0.0, 0.2), follows=2)
 ROUGHNESS = "fixture.bumps.z"
 PAYLOAD = f"body.{TRUNK}.mass_scale"
-STRENGTH = "actuator.strength"
+STRENGTHS = tuple(f"actuator.{joint}" for joint in GO1.joints)
 
 OBS = Spec.of(
     ("z", 0.1, 0.4, "m"),
@@ -70,7 +70,7 @@ class Go1Vel(CommandedVelocity):
     horizon = 500
     episodes = 2
     # the command (marker) is observed; the other numbers are hidden
-    task_names = ("marker.x", "marker.y", ROUGHNESS, PAYLOAD, STRENGTH)
+    task_names = ("marker.x", "marker.y", ROUGHNESS, PAYLOAD, *STRENGTHS)
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
         Parameter("command.left", uniform(-0.3, 0.3), "m/s", "velocity to the left", (-2.0, 2.0)),
@@ -83,7 +83,7 @@ class Go1Vel(CommandedVelocity):
             heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
-        Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
+        *leg_strengths(LEGS),
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
@@ -92,7 +92,8 @@ class Go1Vel(CommandedVelocity):
         In a held-out task one of payload and strength lies in the upper half of its range, in a
         training task none or both. Commands are the same in both.
         """
-        values = draw(rng, n, self.parameters, ROUGHNESS, split)
+        drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
+        values = per_motor(drawn, len(LEGS), len(PARTS))
         return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:

@@ -16,16 +16,17 @@ from robots.rotations import quaternion_about_z
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import CommandedVelocity, draw
+from sim.families.commanded_velocity import CommandedVelocity, draw, leg_strengths, per_motor
 from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
 from sim.suite.control_task import ControlTask
-from sim.suite.factors import SLOPE_X, SLOPE_Y, STRENGTH, density_name
+from sim.suite.factors import SLOPE_X, SLOPE_Y, density_name
 
 LEGS = ("front_left", "front_right", "back_right", "back_left")
 JOINTS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "pitch", "knee", "ankle"))
-MOTORS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "lift", "extend"))
+MOTOR_PARTS = ("yaw", "lift", "extend")
+MOTORS = tuple(f"{part}_{leg}" for leg in LEGS for part in MOTOR_PARTS)
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
 QUAT = slice(3, ROOT)
 VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
@@ -88,7 +89,7 @@ class QuadrupedVel(CommandedVelocity):
         SLOPE_Y,
         ROUGHNESS,
         density_name("torso"),
-        STRENGTH,
+        *(f"actuator.{motor}" for motor in MOTORS),
     )
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
@@ -106,7 +107,7 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
-        Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
+        *leg_strengths(LEGS),
     )
 
     def __init__(self) -> None:
@@ -123,7 +124,9 @@ class QuadrupedVel(CommandedVelocity):
         In a held-out task an odd number of slopes, payload and strength lie in the upper halves of
         their ranges, in a training task an even number. Commands are the same in both.
         """
-        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
+        drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
+        values = per_motor(drawn, len(LEGS), len(MOTOR_PARTS))
+        return Task(self.task_names, values, np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, nearly along x, with noise on the joints; at rest."""
