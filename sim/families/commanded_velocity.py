@@ -10,20 +10,19 @@ from robots.signals import Array, ArrayLike, Spec
 from sim.families.base import BaseFamily
 from sim.families.rewards import effort
 from sim.families.splits import checkerboard
-from sim.randomization import Parameter, uniform, values_at
+from sim.randomization import Parameter, Range, values_at
 
 NUM_COMMANDS = 2
 FIELDS = 2  # of the checkerboard along each hidden number: low and high
 EFFORT = 0.005  # weight of squared actions
-LEG_STRENGTH = uniform(0.3, 1.0)  # of each leg; ours
 
 
-def leg_strengths(legs: tuple[str, ...]) -> tuple[Parameter, ...]:
-    """The strength of each leg: one factor of the forces of all its motors."""
+def leg_strengths(legs: tuple[str, ...], strength: Range) -> tuple[Parameter, ...]:
+    """The strength of each leg, a factor of the forces of its motors, from the same range."""
     return tuple(
         Parameter(
             f"leg.{leg}.strength",
-            LEG_STRENGTH,
+            strength,
             "1",
             f"factor of the forces of the motors of leg {leg}",
             (0.05, 2.0),

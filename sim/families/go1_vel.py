@@ -1,4 +1,4 @@
-"""A Go1 keeps a commanded velocity on rough ground, with a hidden payload and weak motors."""
+"""A Go1 keeps a commanded velocity on rough ground, with a hidden payload and weak legs."""
 
 import numpy as np
 
@@ -50,13 +50,13 @@ OBS = Spec.of(
 
 
 class Go1Vel(CommandedVelocity):
-    """Keep a commanded velocity, whatever the ground, the payload and the strength of the motors.
+    """Keep a commanded velocity, whatever the ground, the payload and the strength of each leg.
 
     The command is observed: a velocity forward and one to the left, in the trunk's frame. Hidden
     are the height of the ground's bumps, the factor of the trunk's mass (a payload of up to 5.2 kg;
-    Unitree allows 5) and the strength of all motors, of their stiffness, damping and largest
-    torque. An action is the target of each joint's servo, set 50 times a second. The reward of the
-    velocity is that of legged_gym (Rudin et al. 2022). The family itself is ours.
+    Unitree allows 5) and the strength of each leg's motors, a factor of their stiffness, damping
+    and largest torque. An action is the target of each joint's servo, set 50 times a second. The
+    reward of the velocity is that of legged_gym (Rudin et al. 2022). The family itself is ours.
     """
 
     name = "go1_vel"
@@ -83,14 +83,14 @@ class Go1Vel(CommandedVelocity):
             heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
-        *leg_strengths(LEGS),
+        *leg_strengths(LEGS, uniform(0.3, 1.0)),
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task one of payload and strength lies in the upper half of its range, in a
-        training task none or both. Commands are the same in both.
+        In a held-out task an odd number of payload and strengths lie in the upper halves of their
+        ranges, in a training task an even number. Commands are the same in both.
         """
         drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
         values = per_motor(drawn, len(LEGS), len(PARTS))

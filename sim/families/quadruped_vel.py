@@ -1,4 +1,4 @@
-"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak motors.
+"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak legs.
 
 The body is that of dm_control's suite (its ``quadruped-walk``), read from the installed package:
 107 kg, 12 motors with a filter of 0.1 s, control at 50 Hz. The ground is the x-y plane; a slope is
@@ -67,12 +67,13 @@ def _timestep() -> float:
 
 
 class QuadrupedVel(CommandedVelocity):
-    """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
+    """Keep a commanded velocity, whatever the slope, the payload and the strength of each leg.
 
     The command is observed: a velocity forward and one to the left, in the torso's frame. Hidden
     are the slope of the ground along x and y, the height of its bumps, the factor of the torso's
-    mass (a payload of up to 34 kg) and the strength of all motors. The reward of the velocity is
-    that of legged_gym (Rudin et al. 2022). The family itself is ours.
+    mass (a payload of up to 34 kg) and the strength of each leg, a factor of the forces of its
+    motors. The reward of the velocity is that of legged_gym (Rudin et al. 2022). The family itself
+    is ours.
     """
 
     name = "quadruped_vel"
@@ -107,7 +108,7 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
-        *leg_strengths(LEGS),
+        *leg_strengths(LEGS, uniform(0.2, 1.0)),
     )
 
     def __init__(self) -> None:
@@ -121,7 +122,7 @@ class QuadrupedVel(CommandedVelocity):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of slopes, payload and strength lie in the upper halves of
+        In a held-out task an odd number of slopes, payload and strengths lie in the upper halves of
         their ranges, in a training task an even number. Commands are the same in both.
         """
         drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
