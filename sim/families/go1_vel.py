@@ -83,7 +83,7 @@ class Go1Vel(CommandedVelocity):
             heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
-        *leg_strengths(LEGS, uniform(0.3, 1.0)),
+        *leg_strengths(LEGS, uniform(0.3, 1.0)),  # ours; the dead leg of GrBAL's ant has 0
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

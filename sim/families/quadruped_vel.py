@@ -108,7 +108,7 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
-        *leg_strengths(LEGS, uniform(0.2, 1.0)),
+        *leg_strengths(LEGS, uniform(0.2, 1.0)),  # ours; the dead leg of GrBAL's ant has 0
     )
 
     def __init__(self) -> None:
