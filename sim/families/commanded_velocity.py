@@ -10,41 +10,11 @@ from robots.signals import Array, ArrayLike, Spec
 from sim.families.base import BaseFamily
 from sim.families.rewards import effort
 from sim.families.splits import checkerboard
-from sim.randomization import Parameter, Range, values_at
+from sim.randomization import Parameter, values_at
 
 NUM_COMMANDS = 2
 FIELDS = 2  # of the checkerboard along each hidden number: low and high
 EFFORT = 0.005  # weight of squared actions
-
-
-def leg_strengths(legs: tuple[str, ...], strength: Range) -> tuple[Parameter, ...]:
-    """The strength of each leg, a factor of the forces of its motors, from the same range."""
-    return tuple(
-        Parameter(
-            f"leg.{leg}.strength",
-            strength,
-            "1",
-            f"factor of the forces of the motors of leg {leg}",
-            (0.05, 2.0),
-        )
-        for leg in legs
-    )
-
-
-def per_motor(values: Array, legs: int, motors: int) -> Array:
-    """Give every motor a column with the strength of its leg.
-
-    Args:
-        values: (n, p), the last ``legs`` columns are the strengths of the legs.
-        legs: number of legs.
-        motors: number of motors of each leg.
-
-    Returns:
-        (n, p + legs·(motors - 1)), in the same order.
-    """
-    others = values[:, :-legs]
-    strengths = values[:, -legs:]
-    return np.concatenate([others, np.repeat(strengths, motors, 1)], 1)
 
 
 def draw(

@@ -8,9 +8,9 @@ from robots.rotations import quaternion_about_z, rotate_back
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import CommandedVelocity, draw, leg_strengths, per_motor
+from sim.families.commanded_velocity import CommandedVelocity, draw
 from sim.go1 import GO1, LEGS, PARTS, TRUNK
-from sim.randomization import Parameter, uniform
+from sim.randomization import Parameter, categorical, uniform
 from sim.rough_ground import rough_ground
 
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
@@ -50,13 +50,14 @@ OBS = Spec.of(
 
 
 class Go1Vel(CommandedVelocity):
-    """Keep a commanded velocity, whatever the ground, the payload and the strength of each leg.
+    """Keep a commanded velocity, whatever the ground, the payload and the leg that is weak.
 
     The command is observed: a velocity forward and one to the left, in the trunk's frame. Hidden
     are the height of the ground's bumps, the factor of the trunk's mass (a payload of up to 5.2 kg;
-    Unitree allows 5) and the strength of each leg's motors, a factor of their stiffness, damping
-    and largest torque. An action is the target of each joint's servo, set 50 times a second. The
-    reward of the velocity is that of legged_gym (Rudin et al. 2022). The family itself is ours.
+    Unitree allows 5), which leg is weak, and the strength of its motors, a factor of their
+    stiffness, damping and largest torque. An action is the target of each joint's servo, set 50
+    times a second. The reward of the velocity is that of legged_gym (Rudin et al. 2022). The family
+    itself is ours.
     """
 
     name = "go1_vel"
@@ -83,18 +84,31 @@ class Go1Vel(CommandedVelocity):
             heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
-        *leg_strengths(LEGS, uniform(0.3, 1.0)),  # ours; the dead leg of GrBAL's ant has 0
+        # ours; the dead leg of GrBAL's ant has 0
+        Parameter("leg.strength", uniform(0.05, 0.3), "1", "factor of a leg's forces", (0.0, 2.0)),
+        Parameter(
+            "leg.number",
+            categorical(*range(len(LEGS))),
+            "1",
+            f"which leg this is of {', '.join(LEGS)}",
+            choices=tuple(range(len(LEGS))),
+        ),
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of payload and strengths lie in the upper halves of their
-        ranges, in a training task an even number. Commands are the same in both.
+        In a held-out task one of payload and strength lies in the upper half of its range, in a
+        training task none or both. Commands, and which leg is weak, are the same in both.
         """
-        drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
-        values = per_motor(drawn, len(LEGS), len(PARTS))
-        return Task(self.task_names, values, np.arange(n))
+        *numbers, leg = self.parameters
+        drawn = draw(rng, n, tuple(numbers), ROUGHNESS, split)
+        weak = leg.of(split).draw(rng, n).astype(np.int64)
+        rows = np.arange(n)
+        strengths = np.ones((n, len(LEGS)))
+        strengths[rows, weak] = drawn[:, -1]
+        by_motor = np.repeat(strengths, len(PARTS), 1)
+        return Task(self.task_names, np.concatenate([drawn[:, :-1], by_motor], 1), rows)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Standing, nearly along x, with noise on the joints; at rest."""

@@ -16,7 +16,7 @@ from robots.rotations import quaternion_about_z
 from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
-from sim.families.commanded_velocity import CommandedVelocity, draw, leg_strengths, per_motor
+from sim.families.commanded_velocity import CommandedVelocity, draw
 from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
@@ -66,6 +66,13 @@ def _timestep() -> float:
     return float(ControlTask("quadruped", "walk").model.opt.timestep)
 
 
+def _strength(leg: str) -> Parameter:
+    """The strength of a leg: one factor of the forces of its motors."""
+    meaning = f"factor of the forces of the {leg.replace('_', ' ')} leg's motors"
+    # ours; the dead leg of GrBAL's ant has 0
+    return Parameter(f"leg.{leg}.strength", uniform(0.2, 1.0), "1", meaning, (0.05, 2.0))
+
+
 class QuadrupedVel(CommandedVelocity):
     """Keep a commanded velocity, whatever the slope, the payload and the strength of each leg.
 
@@ -108,7 +115,7 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
-        *leg_strengths(LEGS, uniform(0.2, 1.0)),  # ours; the dead leg of GrBAL's ant has 0
+        *map(_strength, LEGS),
     )
 
     def __init__(self) -> None:
@@ -126,8 +133,10 @@ class QuadrupedVel(CommandedVelocity):
         their ranges, in a training task an even number. Commands are the same in both.
         """
         drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
-        values = per_motor(drawn, len(LEGS), len(MOTOR_PARTS))
-        return Task(self.task_names, values, np.arange(n))
+        others = drawn[:, : -len(LEGS)]
+        by_leg = drawn[:, -len(LEGS) :]
+        by_motor = np.repeat(by_leg, len(MOTOR_PARTS), 1)
+        return Task(self.task_names, np.concatenate([others, by_motor], 1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, nearly along x, with noise on the joints; at rest."""

@@ -43,6 +43,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
+GO1_HIPS = tuple(f"actuator.{leg}_hip" for leg in GO1_LEGS)
 UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N", "N·s/m", "N·m", "N·m·s/rad"}
 every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
@@ -193,7 +194,8 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "target.sideways": sideways,
     "object.com_share_x": com_share_x,
     "object.com_share_y": com_share_y,
-    **{f"leg.{leg}.strength": motor(f"{leg}_hip") for leg in GO1_LEGS},
+    "leg.strength": lambda task: task.columns(*GO1_HIPS).min(1),
+    "leg.number": lambda task: task.columns(*GO1_HIPS).argmin(1),
     **{f"leg.{leg}.strength": motor(f"yaw_{leg}") for leg in QUADRUPED_LEGS},
     "payload.mass": payload_mass,
     "payload.com": payload_center,

@@ -96,7 +96,7 @@ def test_the_servos_of_a_leg_are_springs_of_its_own_strength(split: str) -> None
         expected = strength * STIFFNESS * sag[:, joints]
         np.testing.assert_allclose(tau[:, joints], expected, atol=0.05)
     strengths = task.columns(*(f"actuator.{leg}_hip" for leg in LEGS))
-    assert np.ptp(strengths, axis=1).min() > 0.1  # the legs of a robot differ
+    assert ((strengths < 1).sum(1) == 1).all()  # one leg is weak
 
 
 def test_a_weak_leg_gives_way() -> None:
