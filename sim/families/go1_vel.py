@@ -85,12 +85,14 @@ class Go1Vel(CommandedVelocity):
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
         # ours; the dead leg of GrBAL's ant has 0
-        Parameter("leg.strength", uniform(0.05, 0.3), "1", "factor of a leg's forces", (0.0, 2.0)),
+        Parameter(
+            "leg.strength", uniform(0.05, 0.3), "1", "factor of the weak leg's forces", (0.0, 2.0)
+        ),
         Parameter(
             "leg.number",
             categorical(*range(len(LEGS))),
             "1",
-            f"which leg this is of {', '.join(LEGS)}",
+            f"the weak leg, of {', '.join(LEGS)}",
             choices=tuple(range(len(LEGS))),
         ),
     )
