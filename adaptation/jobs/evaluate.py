@@ -1,7 +1,7 @@
 """Evaluate a run in simulation: every policy on the same tasks with the same seeds."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from time import monotonic
 from typing import Any, NamedTuple
@@ -94,6 +94,7 @@ def evaluate(
         engine=engine,
         objects=names,
         by_object=success_by_object(family, results["adapted"]),
+        final_success=final_success(family, results),
     )
     _keep(run, result)
     return result
@@ -135,6 +136,17 @@ def explores(family: Family, episodes: int) -> list[bool]:
     last = family.evaluation_episodes if isinstance(family, EvaluatedSeveralTimes) else 1
     exploring = min(family.episodes, episodes) - last
     return [episode < exploring for episode in range(episodes)]
+
+
+def final_success(family: Family, results: Mapping[str, EpisodeGrid]) -> dict[str, float]:
+    """Each policy's success rate over tasks and the episodes that a trial ends with, in [0, 1].
+
+    Empty unless the family is ``EvaluatedSeveralTimes``.
+    """
+    if not isinstance(family, EvaluatedSeveralTimes):
+        return {}
+    last = family.evaluation_episodes
+    return {name: float(grid.success[-last:].mean()) for name, grid in results.items()}
 
 
 def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:

@@ -180,6 +180,9 @@ class Evaluation(Comparison, frozen=True, kw_only=True):
     objects: list[str] = []  # names of a user's, where the tasks had those instead of the run's own
     # success rate of adapted in the last episode by the name of a user's object
     by_object: dict[str, float] = {}
+    # success rate by policy over the last episodes, where the family's trials end with several
+    # episodes of evaluation
+    final_success: dict[str, float] = {}
 
 
 class TrialResult(Comparison, frozen=True, kw_only=True):

@@ -171,9 +171,15 @@ class Arm(tiny.World):
         return TIMING if self.clock == "realtime" else None
 
 
+@pytest.fixture(scope="module")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a run keeps it for the others."""
+    return tmp_path_factory.mktemp("shared") / "run"
+
+
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run with a method and both references."""
+def trained(tmp_path: Path, shared_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run with a method and both references, which a test may change."""
     monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(arm_session, "ArmWorld", Arm)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
@@ -184,11 +190,12 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "done", [])
     monkeypatch.setattr(Arm, "missing_folder", None)
     monkeypatch.setattr(Arm, "park_failure", None)
-    config = RunConfig("counter", "tiny", iterations=1, references=False)
-    run = Run.create(tmp_path / "run", config)
-    for role in ("method", "blind", "oracle"):
-        train_job.train_role(run, role, None, lambda share, progress: None)
-    return run.path
+    if not shared_run.exists():
+        config = RunConfig("counter", "tiny", iterations=1, references=False)
+        run = Run.create(shared_run, config)
+        for role in ("method", "blind", "oracle"):
+            train_job.train_role(run, role, None, lambda share, progress: None)
+    return Path(shutil.copytree(shared_run, tmp_path / "run"))
 
 
 @pytest.fixture
