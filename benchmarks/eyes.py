@@ -2,8 +2,9 @@
 
 The box is 0.12 x 0.06 x 0.06 m, with two tags of 40 mm on its top and one on each side. A camera of
 1280 x 720 pixels looks down on it from 0.8 m away. Each pose is rendered twice: as it is, and with
-blur and noise. Then a video of the box in motion, with blur and noise, is played to the tracker in
-its own process, as a deployment runs it.
+blur and noise. Then the box stands still and a Panda carries the camera, 0.3 to 0.7 m from it, at
+rest and in motion (``wrist.py``). Then a video of the box in motion, with blur and noise, is played
+to the tracker in its own process, as a deployment runs it.
 
     MUJOCO_GL=egl python benchmarks/eyes.py --poses 1000
 """
@@ -11,19 +12,21 @@ its own process, as a deployment runs it.
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import msgspec
 import numpy as np
-from tag_studio import AIM, HEIGHT, WIDTH, Studio, tracker_table, write_config
+from tag_studio import AIM, CAMERA, HEIGHT, WIDTH, Studio, look_at, tracker_table, write_config
+from wrist import wrist_poses
 
 from hw_interface.trackers.fiducial import Fiducial, FiducialOptions
 from hw_interface.trackers.fiducial_config import FiducialConfig, rotation_of
 from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetector
 from robots.catalog.panda import PANDA
-from robots.rotations import angle_between, quaternion_from_matrix
+from robots.rotations import angle_between, quaternion_from_matrix, transform
 from robots.signals import Array
 
 BLUR = 1.0  # pixels, standard deviation
@@ -79,6 +82,7 @@ def measure_poses(studio: Studio, count: int, seed: int) -> None:
     config = msgspec.convert(tracker_table(), FiducialConfig)
     detect = TagDetector(config.dictionary)
     solve = PoseSolver(config)
+    camera = transform(look_at(CAMERA, AIM), CAMERA)
     rng = np.random.default_rng(seed)
     errors: dict[str, list[tuple[float, float, float]]] = {"sharp": [], "blur and noise": []}
     seconds = 0.0
@@ -88,7 +92,7 @@ def measure_poses(studio: Studio, count: int, seed: int) -> None:
         pictures = {"sharp": picture, "blur and noise": spoil(picture, rng)}
         for name, taken in pictures.items():
             began = time.process_time()
-            pose = solve(detect(taken))
+            pose = solve(detect(taken), camera)
             seconds += time.process_time() - began
             if pose is not None:
                 errors[name].append(error_of(pose, pos, quat))
@@ -97,6 +101,19 @@ def measure_poses(studio: Studio, count: int, seed: int) -> None:
     for name, values in errors.items():
         describe(name, values, count)
     print(f"{1000 * seconds / (2 * count):.1f} ms of one core for each picture")
+
+
+def measure_wrist(count: int, seed: int) -> None:
+    """Print the errors with the camera on the arm, as rows of the same table."""
+    rng = np.random.default_rng(seed)
+    upright = np.array([1.0, 0, 0, 0])
+    errors: dict[str, list[tuple[float, float, float]]] = {}
+    for name, pose in wrist_poses(count, rng, partial(spoil, rng=rng)):
+        row = errors.setdefault(name, [])
+        if pose is not None:
+            row.append(error_of(pose, AIM, upright))
+    for name, values in errors.items():
+        describe(name, values, count)
 
 
 def move(stamp: float) -> tuple[Array, Array]:
@@ -189,6 +206,7 @@ def main() -> None:
         rng = np.random.default_rng(arguments.seed)
         cv2.imwrite(str(arguments.picture), spoil(studio.photograph(*random_pose(rng)), rng))
     measure_poses(studio, arguments.poses, arguments.seed)
+    measure_wrist(arguments.poses, arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         measure_video(studio, Path(folder), arguments.seconds, arguments.seed)
     studio.renderer.close()

@@ -1,4 +1,7 @@
-"""A box with printed tags, and pictures of it by MuJoCo; ``eyes.py`` measures on them."""
+"""A box with printed tags, and pictures of it by MuJoCo; ``eyes.py`` measures on them.
+
+The camera stands still (``Studio``), or a Panda carries it (``WristStudio``).
+"""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,9 @@ import msgspec
 import mujoco
 import numpy as np
 
+from robots.catalog.panda import PANDA
+from robots.engine_urdf import engine_urdf
+from robots.mujoco_model import compile_model
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 
@@ -22,6 +28,11 @@ CAMERA = np.array([0.5, -0.45, 0.7])  # m
 AIM = np.array([0.5, 0.0, 0.03])
 DICTIONARY = "DICT_APRILTAG_36h11"
 UP = np.array([0.0, 0.0, 1.0])
+# The camera on the arm: in the frame of the flange, which is MuJoCo's body of this name.
+FLANGE = "striker"
+ON_FLANGE = np.array([0.07, -0.02, 0.03])  # m
+TOWARDS = np.array([0.02, 0.01, 0.43])  # m, a point that it looks at
+OVER_THE_BOX = np.array([0.0, -0.3, 0.0, -2.2, 0.0, 1.9, 0.8])  # rad
 
 
 def look_at(position: Array, target: Array) -> Array:
@@ -52,18 +63,32 @@ def place_tags() -> list[dict[str, Any]]:
 
 
 def tracker_table(source: str | int = 0) -> dict[str, Any]:
-    """The tracker's file; a pixel's center is at a whole number."""
-    focal = float(HEIGHT / 2 / np.tan(FIELD / 2))
-    rotation = look_at(CAMERA, AIM)
-    camera = {
+    """The tracker's file for the camera that stands still."""
+    camera = lens_table(WIDTH, HEIGHT) | {
         "source": source,
-        "width": WIDTH,
-        "height": HEIGHT,
-        "matrix": [[focal, 0, (WIDTH - 1) / 2], [0, focal, (HEIGHT - 1) / 2], [0, 0, 1]],
         "position": CAMERA.tolist(),
+        "quaternion": quaternion_from_matrix(look_at(CAMERA, AIM)[None])[0].tolist(),
+    }
+    return {"dictionary": DICTIONARY, "camera": camera, "tag": place_tags()}
+
+
+def wrist_table(width: int, height: int) -> dict[str, Any]:
+    """The tracker's file for the camera on the flange."""
+    rotation = look_at(ON_FLANGE, TOWARDS)
+    camera = lens_table(width, height) | {
+        "source": 0,
+        "mount": "flange",
+        "position": ON_FLANGE.tolist(),
         "quaternion": quaternion_from_matrix(rotation[None])[0].tolist(),
     }
     return {"dictionary": DICTIONARY, "camera": camera, "tag": place_tags()}
+
+
+def lens_table(width: int, height: int) -> dict[str, Any]:
+    """Size and matrix of MuJoCo's camera; a pixel's center is at a whole number."""
+    focal = float(height / 2 / np.tan(FIELD / 2))
+    matrix = [[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]]
+    return {"width": width, "height": height, "matrix": matrix}
 
 
 def write_config(file: Path, table: dict[str, Any]) -> None:
@@ -78,11 +103,10 @@ def write_config(file: Path, table: dict[str, Any]) -> None:
     file.write_text("\n".join(lines))
 
 
-def build_scene() -> mujoco.MjModel:
-    """The box with its papers, on a table, lit from above."""
-    spec = mujoco.MjSpec()
-    spec.visual.global_.offwidth = WIDTH
-    spec.visual.global_.offheight = HEIGHT
+def furnish(spec: Any, width: int, height: int) -> None:
+    """Add the box with its papers, on a table, lit from above."""
+    spec.visual.global_.offwidth = width
+    spec.visual.global_.offheight = height
     spec.visual.quality.offsamples = 8
     spec.visual.map.znear = 0.01
     world = spec.worldbody
@@ -93,10 +117,24 @@ def build_scene() -> mujoco.MjModel:
     family = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, DICTIONARY))
     for tag in place_tags():
         add_paper(spec, box, family, tag)
-    camera = world.add_camera(name="eye", pos=CAMERA, fovy=np.degrees(FIELD))
-    optical = look_at(CAMERA, AIM)
+
+
+def add_camera(body: Any, position: Array, target: Array) -> None:
+    """A camera that looks at a point, both in the frame of its body."""
+    camera = body.add_camera(name="eye", pos=position, fovy=np.degrees(FIELD))
+    optical = look_at(position, target)
     camera.quat = quaternion_from_matrix((optical * [1, -1, -1])[None])[0]  # y up, -z forward
-    return spec.compile()
+
+
+def arm_without_shapes() -> Any:
+    """The Panda's links and joints; nothing of it can hide the box."""
+    urdf = engine_urdf(PANDA)
+    spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
+    spec.compiler.fusestatic = False
+    spec.compiler.discardvisual = False  # the papers do not collide
+    for geom in list(spec.geoms):
+        spec.delete(geom)
+    return spec
 
 
 def add_paper(spec: Any, box: Any, family: Any, tag: dict[str, Any]) -> None:
@@ -135,7 +173,10 @@ class Studio:
     """Renders the box at poses."""
 
     def __init__(self) -> None:
-        self.model = build_scene()
+        spec = mujoco.MjSpec()
+        furnish(spec, WIDTH, HEIGHT)
+        add_camera(spec.worldbody, CAMERA, AIM)
+        self.model = spec.compile()
         self.data = mujoco.MjData(self.model)
         self.renderer = mujoco.Renderer(self.model, HEIGHT, WIDTH)
 
@@ -143,6 +184,26 @@ class Studio:
         """The gray picture (h, w) of the box at a pose."""
         self.data.mocap_pos[0] = pos
         self.data.mocap_quat[0] = quat
+        mujoco.mj_forward(self.model, self.data)
+        self.renderer.update_scene(self.data, camera="eye")
+        return cv2.cvtColor(self.renderer.render(), cv2.COLOR_RGB2GRAY)
+
+
+class WristStudio:
+    """Renders the box at AIM as the Panda's camera sees it; MuJoCo moves the links."""
+
+    def __init__(self, width: int, height: int) -> None:
+        spec = arm_without_shapes()
+        furnish(spec, width, height)
+        add_camera(spec.body(FLANGE), ON_FLANGE, TOWARDS)
+        self.model = compile_model(spec)
+        self.data = mujoco.MjData(self.model)
+        self.data.mocap_pos[0] = AIM
+        self.renderer = mujoco.Renderer(self.model, height, width)
+
+    def photograph(self, q: Array) -> Any:
+        """The gray picture (h, w) with the arm at q (7,) rad."""
+        self.data.qpos[: len(q)] = q
         mujoco.mj_forward(self.model, self.data)
         self.renderer.update_scene(self.data, camera="eye")
         return cv2.cvtColor(self.renderer.render(), cv2.COLOR_RGB2GRAY)

@@ -5,10 +5,10 @@ only caller: every command that is written has passed the safety gate.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from robots.arm import ArmSpec
-from robots.signals import Command, JointState, ObjectState
+from robots.signals import Array, Command, JointState, ObjectState
 from robots.world import Start, Task
 
 # rad: a joint closer to its goal than this has reached it. Ours: a soft servo sags under the arm's
@@ -124,6 +124,18 @@ class Tracker(Protocol):
 
         Raises:
             OSError: the connection to the tracker is lost.
+        """
+        ...
+
+
+@runtime_checkable
+class NeedsJoints(Protocol):
+    """A tracker that needs the arm's joints, because the arm may carry its camera."""
+
+    def take_joints(self, q: Array) -> None:
+        """Take the joints (j,) rad that were measured just now; returns at once.
+
+        Called after every new plausible reading of the arm; a repeated one is no new one.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Pictures of tags at known poses: warped prints of the tags, without any renderer."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from hw_interface.trackers.fiducial_config import (
     rotation_of,
     tag_corners,
 )
-from robots.rotations import quaternion_from_matrix
+from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver
+from robots.rotations import quaternion_from_matrix, transform
 from robots.signals import Array
 
 WIDTH, HEIGHT = 960, 720
@@ -50,6 +52,17 @@ def table(**changes: Any) -> dict[str, Any]:
 
 def config_of(**changes: Any) -> FiducialConfig:
     return msgspec.convert(table(**changes), FiducialConfig)
+
+
+def solver_of(config: FiducialConfig) -> Callable[..., ObjectPose | None]:
+    """Its PoseSolver, with the camera where the configuration says that it stands."""
+    solve = PoseSolver(config)
+    camera = transform(rotation_of(config.camera.quaternion), np.array(config.camera.position))
+
+    def solve_here(seen: Mapping[int, Array], last: Array | None = None) -> ObjectPose | None:
+        return solve(seen, camera, last)
+
+    return solve_here
 
 
 def project(config: FiducialConfig, points: Array, pos: Array, quat: Array) -> Array:

@@ -41,6 +41,7 @@ OPENS: dict[str, str | None] = {
     "sysid": "sysid {}",
     "arm": "arm add crane --model {}",
     "gripper": "gripper add hand --model {} --pads left right --arm ur5e",
+    "board": "board tag --out {}/board.pdf",
     "calibrate": "calibrate camera {}",
     "move": None,
     "jog": None,
@@ -56,6 +57,7 @@ WRITES = {
     "compare": ("compare {run} --tasks 2 --plot {out}", ".svg"),
     "bench": ("bench --suite quick --no-train --out {run} --page {out}", ".md"),
     "families": ("families --only point --page {out}", ".md"),
+    "board": ("board tag --out {out}", ".pdf"),
 }
 GARBAGE = b"\xff\x00 garbage {["
 

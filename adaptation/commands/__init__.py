@@ -33,6 +33,7 @@ COMMANDS = Registry(
         "recover": "adaptation.commands.tools:Recover",
         "sysid": "adaptation.commands.tools:Sysid",
         "emulate": "adaptation.commands.tools:Emulate",
+        "board": "adaptation.commands.printing:Board",
         "calibrate": "adaptation.commands.calibrating:Calibrate",
         "doctor": "adaptation.commands.checking:Doctor",
     },

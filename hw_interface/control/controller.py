@@ -13,6 +13,7 @@ import numpy as np
 from hw_interface.control.events import Event, Mode, Report
 from hw_interface.control.first_reading import enable_within_limits, read_object
 from hw_interface.control.guided_move import Mover
+from hw_interface.control.joint_feed import JointFeed
 from hw_interface.control.layout import OBJECT_STATE
 from hw_interface.control.measurements import Measurements
 from hw_interface.control.preflight import preflight
@@ -45,6 +46,7 @@ class ArmController:
         self.driver = devices.driver
         self.tracker = devices.tracker
         self.placer = devices.placer
+        self._joint_feed = JointFeed(devices.tracker)
         arm = self.driver.arm
         capabilities = self.driver.capabilities
         self.mover = Mover(arm, family.limits, capabilities.dt, report)
@@ -195,6 +197,7 @@ class ArmController:
         self.mover.end_stall(now, watchdog.config.stall)
         if not (self._driver_stopped and self.link_broken):  # the next ``begin_move`` reconnects
             self._call_driver(self._read_state)
+        self._joint_feed.tell(self.state)
         watchdog.check_age(now)
         was_standing = self.mover.is_standing
         requested = self._requested_velocity()

@@ -1,4 +1,4 @@
-"""The intrinsics of a camera from pictures of a checkerboard, by OpenCV."""
+"""The intrinsics of a camera from pictures of a flat board, by OpenCV."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from hw_interface.trackers.boards import Board, SeenBoard
 from hw_interface.trackers.fiducial_pose import Picture
 from hw_interface.trackers.fiducial_source import PICTURES, read_picture
 from robots.errors import BadArgumentError
@@ -14,8 +15,7 @@ from robots.signals import Array
 
 FEWEST = 8  # pictures in which the board is found
 TILT = 0.25  # rad between the two most different directions of the board: else focal length is free
-WINDOW = (5, 5)  # pixels to each side in which an inner corner is refined
-REFINEMENT = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_COUNT, 50, 1e-4)
+FOCAL_ERROR = 0.02  # share of the focal length that its standard deviation may be
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,15 @@ class Intrinsics:
     residual: float  # pixels, RMS distance of a corner from where the calibration puts it
     focal_error: float  # pixels, standard deviation of the focal length fx
     residuals: dict[str, float]  # of each picture that was used, by its name
-    unused: tuple[str, ...]  # names of the pictures in which no whole board was found
+    unused: tuple[str, ...]  # names of the pictures in which the board was not found
 
 
-def calibrate_camera(folder: Path, board: tuple[int, int], square: float) -> Intrinsics:
+def calibrate_camera(folder: Path, board: Board) -> Intrinsics:
     """Compute the intrinsics from the pictures of a folder.
 
     Args:
-        folder: with at least ``FEWEST`` pictures of a flat checkerboard.
-        board: inner corners along the two sides, such as (9, 6).
-        square: m, edge of a square. The intrinsics do not depend on it.
+        folder: with at least ``FEWEST`` pictures of the board.
+        board: a flat one. The intrinsics do not depend on the size of its squares.
 
     Raises:
         BadArgumentError: there are too few usable pictures, they differ in size, or the board has
@@ -48,53 +47,34 @@ def calibrate_camera(folder: Path, board: tuple[int, int], square: float) -> Int
     if not files:
         raise BadArgumentError(f"{folder} has no pictures: {', '.join(PICTURES)}")
 
-    found: dict[str, Array] = {}
+    found: dict[str, SeenBoard] = {}
+    missing: dict[str, Picture] = {}
     sizes = set()
     for file in files:
         picture = read_picture(file)
         sizes.add(picture.shape)
-        corners = find_board(picture, board)
-        if corners is not None:
-            found[file.name] = corners
+        seen = board.find(picture)
+        if seen is None:
+            missing[file.name] = picture
+        else:
+            found[file.name] = seen
 
     if len(sizes) > 1:
         raise BadArgumentError(f"the pictures of {folder} differ in size: {sorted(sizes)}")
     if len(found) < FEWEST:
-        wanted = f"a board of {board[0]}x{board[1]} inner corners was found"
-        raise BadArgumentError(
-            f"{wanted} in {len(found)} of {len(files)} pictures of {folder}; {FEWEST} are needed"
-        )
+        counts = f"in {len(found)} of {len(files)} pictures of {folder}; {FEWEST} are needed"
+        advice = f": {board.advise(list(missing.values()))}" if missing else ""
+        raise BadArgumentError(f"{board.description} was found {counts}{advice}")
     height, width = sizes.pop()
-    unused = tuple(file.name for file in files if file.name not in found)
-    return _solve(found, unused, board_points(board, square), (width, height))
-
-
-def board_points(board: tuple[int, int], square: float) -> Array:
-    """The inner corners (k, 3) m of a board, row by row."""
-    columns, rows = board
-    x, y = np.meshgrid(np.arange(columns), np.arange(rows))
-    points = np.zeros((x.size, 3))
-    points[:, 0] = square * x.ravel()
-    points[:, 1] = square * y.ravel()
-    return points
-
-
-def find_board(picture: Picture, board: tuple[int, int]) -> Array | None:
-    """The inner corners (k, 2) in pixels, row by row; None if the board is not whole."""
-    is_whole, corners = cv2.findChessboardCorners(picture, board)
-    if not is_whole:
-        return None
-    refined = cv2.cornerSubPix(picture, corners, WINDOW, (-1, -1), REFINEMENT)
-    return np.asarray(refined, dtype=np.float64).reshape(-1, 2)
+    return _solve(found, tuple(missing), (width, height))
 
 
 def _solve(
-    found: dict[str, Array], unused: tuple[str, ...], points: Array, size: tuple[int, int]
+    found: dict[str, SeenBoard], unused: tuple[str, ...], size: tuple[int, int]
 ) -> Intrinsics:
     """Calibrate with the corners that were found."""
-    count = len(found)
-    world = [points.astype(np.float32)] * count
-    pixels = [corners.astype(np.float32).reshape(-1, 1, 2) for corners in found.values()]
+    world = [seen.points.astype(np.float32) for seen in found.values()]
+    pixels = [seen.pixels.astype(np.float32).reshape(-1, 1, 2) for seen in found.values()]
     guess = np.eye(3)
     residual, matrix, distortion, rotations, _, errors, _, by_view = cv2.calibrateCameraExtended(
         world, pixels, size, guess, np.zeros(5)
@@ -105,6 +85,14 @@ def _solve(
             f"the board is tilted by at most {np.degrees(widest):.0f} degrees between two pictures,"
             f" and {np.degrees(TILT):.0f} are needed: tilt it more, to every side"
         )
+    focal_error = float(np.ravel(errors)[0])
+    share = focal_error / float(matrix[0, 0])
+    if not share < FOCAL_ERROR:
+        raise BadArgumentError(
+            f"the focal length is uncertain by {100 * share:.1f} % (standard deviation), and"
+            f" {100 * FOCAL_ERROR:.0f} % is the most: take more pictures, with the board nearer, in"
+            " every part of the picture, and tilted to every side"
+        )
     residuals = dict(zip(found, np.ravel(by_view).tolist(), strict=True))
     return Intrinsics(
         width=size[0],
@@ -112,7 +100,7 @@ def _solve(
         matrix=np.asarray(matrix),
         distortion=np.ravel(distortion)[:5],
         residual=float(residual),
-        focal_error=float(np.ravel(errors)[0]),
+        focal_error=focal_error,
         residuals=residuals,
         unused=unused,
     )

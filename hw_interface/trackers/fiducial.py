@@ -1,15 +1,19 @@
-"""A tracker of objects with printed AprilTags or ArUco tags, seen by one fixed camera.
+"""A tracker of objects with printed AprilTags or ArUco tags, seen by one camera.
 
-The control process reads a socket that never blocks; a process of its own finds the tags. See
-``docs/eyes.md``.
+The camera stands still, or the arm's flange carries it. The control process reads a socket that
+never blocks; a process of its own finds the tags. See ``docs/eyes.md``.
 """
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import time
 import weakref
 from dataclasses import dataclass
+
+import numpy as np
 
 from hw_interface.trackers.fiducial_config import read_fiducial_config
 from hw_interface.trackers.fiducial_message import (
@@ -18,14 +22,21 @@ from hw_interface.trackers.fiducial_message import (
     READY,
     Quality,
     decode,
+    encode_flange,
 )
+from hw_interface.trackers.flange_history import FlangePose
+from hw_interface.trackers.flange_kinematics import FlangeKinematics
 from robots.arm import ArmSpec
-from robots.signals import ObjectState
+from robots.rotations import quaternion_from_matrix
+from robots.signals import Array, ObjectState
 
 PROCESS = "hw_interface.trackers.fiducial_process"
 OPEN_TIMEOUT = 15.0  # s, for the process to start and to take the first picture
 BUFFER = 4096  # bytes of poses that wait to be read: a few, so that none of them is old
 END_TIMEOUT = 1.0  # s, for the process to end after it was asked to
+# s between two poses of the flange that are sent: at 5 rad/s² a joint is then at most 0.04 mrad
+# away from the line between the two
+INTERVAL = 0.008
 
 
 @dataclass(frozen=True)
@@ -44,17 +55,23 @@ class Fiducial:
         """Start the process and wait for its first picture.
 
         Args:
-            arm: whose base frame the poses are in.
+            arm: whose base frame the poses are in, and whose flange may carry the camera.
             options: the file.
 
         Raises:
             BadArgumentError: the file is missing or wrong.
             OSError: the camera or the video gives no picture.
         """
-        read_fiducial_config(options.config)
+        config = read_fiducial_config(options.config)
+        is_on_arm = config.camera.mount == "flange"
+        self._flange = FlangeKinematics(arm) if is_on_arm else None
+        self._told = -np.inf  # s, when a pose of the flange was last sent
         self._newest: ObjectState | None = None
         self.quality: Quality | None = None  # of the newest pose
         self._reason = "the tag tracker's process has ended"
+        self._unseen = "no tag of the object was seen yet"
+        if is_on_arm:
+            self._unseen += ", or the arm was not measured at that time"
         self._link, remote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         remote.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         with remote:
@@ -79,8 +96,26 @@ class Fiducial:
         """
         self._receive()
         if self._newest is None:
-            raise OSError("no tag of the object was seen yet")
+            raise OSError(self._unseen)
         return self._newest
+
+    def take_joints(self, q: Array) -> None:
+        """Send the flange's pose to the tracker's process, if the flange carries the camera.
+
+        Nothing is sent within ``INTERVAL`` of the last pose, nor to a process that is far behind.
+
+        Args:
+            q: (j,) rad, measured just now.
+        """
+        now = time.monotonic()
+        if self._flange is None or now - self._told < INTERVAL:
+            return
+        self._told = now
+        pose = self._flange(q)
+        quat = quaternion_from_matrix(pose[None, :3, :3])[0]
+        message = encode_flange(FlangePose(now, pose[:3, 3], quat))
+        with contextlib.suppress(OSError):  # behind, or ended, which ``read`` reports
+            self._link.send(message)
 
     def close(self) -> None:
         """End the process; it also ends by itself with the process that started it."""

@@ -1,8 +1,9 @@
 """What the tag tracker must know about its camera and the tags on the object: a TOML file.
 
-Frames: the base frame of the arm; the camera's optical frame (x to the right, y down, z out of the
-lens); the object's frame, as its family uses it; and the frame of each tag (origin at the center of
-its black square, x to the right, y up, z out of the paper towards the reader).
+Frames: the base frame of the arm, and that of its flange (``robots.flange``); the camera's optical
+frame (x to the right, y down, z out of the lens); the object's frame, as its family uses it; and
+the frame of each tag (origin at the center of its black square, x to the right, y up, z out of the
+paper towards the reader).
 """
 
 import tomllib
@@ -24,6 +25,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NUMBERS_OF_DISTORTION = (0, 4, 5, 8)  # of OpenCV's models: none, k1 k2 p1 p2, with k3, rational
 UNIT_TOLERANCE = 1e-3  # by which a quaternion's length may differ from 1: rounded numbers in a file
 
+Mount = Literal["fixed", "flange"]  # the camera stands still, or moves with the arm's flange
 Dictionary = Literal[
     "DICT_APRILTAG_36h11",
     "DICT_APRILTAG_25h9",
@@ -41,8 +43,11 @@ class CameraEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: Annotated[int, msgspec.Meta(gt=0)]  # pixels
     height: Annotated[int, msgspec.Meta(gt=0)]
     matrix: tuple[Vector, Vector, Vector]  # pixels: fx 0 cx, 0 fy cy, 0 0 1
-    position: Vector  # m, of the optical frame in the base frame
-    quaternion: Quaternion  # w x y z, of the optical frame in the base frame
+    # of the optical frame in the base frame, or in the flange's frame where the flange carries it
+    position: Vector  # m
+    quaternion: Quaternion  # w x y z
+    mount: Mount = "fixed"
+    delay: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  # s, from exposure to arrival
     distortion: tuple[float, ...] = ()  # in OpenCV's order
     rate: Positive = 30.0  # Hz, of a camera or a folder of pictures; a video has times of its own
 

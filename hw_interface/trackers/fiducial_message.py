@@ -1,10 +1,15 @@
-"""The messages from the tag tracker's process to the control process: one pose, or a text."""
+"""The messages between the tag tracker's process and the control process.
+
+The tracker's process sends one pose of the object, or a text; the control process sends one pose of
+the flange.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw_interface.trackers.fiducial_pose import ObjectPose
+from hw_interface.trackers.flange_history import FlangePose
 from robots.signals import Array, ObjectState
 
 READY = b"ready"
@@ -46,3 +51,15 @@ def decode(message: bytes) -> tuple[ObjectState, Quality]:
     residual, tags = numbers[-2:].tolist()
     covariance = numbers[STATE:-2].reshape(6, 6)
     return ObjectState(pos, quat, vel, float(stamp[0])), Quality(covariance, residual, int(tags))
+
+
+def encode_flange(flange: FlangePose) -> bytes:
+    """A pose of the flange as bytes."""
+    numbers = np.concatenate([[flange.stamp], flange.pos, flange.quat])
+    return numbers.astype(np.float64).tobytes()
+
+
+def decode_flange(message: bytes) -> FlangePose:
+    """What ``encode_flange`` was given."""
+    numbers = np.frombuffer(message, dtype=np.float64)
+    return FlangePose(float(numbers[0]), numbers[1:4], numbers[4:8])

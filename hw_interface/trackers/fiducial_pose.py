@@ -15,7 +15,6 @@ from hw_interface.trackers.fiducial_config import (
     FiducialConfig,
     Lens,
     lens_of,
-    rotation_of,
     tag_corners,
 )
 from hw_interface.trackers.fiducial_corners import cell_widths, refine_corners
@@ -86,16 +85,15 @@ class PoseSolver:
         self.limits = config.limits
         self._lens = lens_of(config.camera)
         self._corners = {tag.id: tag_corners(tag) for tag in config.tag}
-        self._camera = rotation_of(config.camera.quaternion)  # (3, 3) in the base frame
-        self._camera_pos = np.array(config.camera.position)
 
     def __call__(
-        self, detected: Mapping[int, Array], last: Array | None = None
+        self, detected: Mapping[int, Array], camera: Array, last: Array | None = None
     ) -> ObjectPose | None:
         """The pose that fits the corners best; None if there is none that can be believed.
 
         Args:
             detected: corners (4, 2) in pixels by id; tags that are not on the object are left out.
+            camera: (4, 4) pose of the optical frame in the base frame.
             last: (4,) the object's quaternion just before, which decides between the two
                 solutions that a flat target far away has; without it, such a view is refused.
         """
@@ -106,8 +104,8 @@ class PoseSolver:
         pixels = np.concatenate([detected[tag] for tag in visible])
 
         poses = [
-            self._in_base_frame(rvec, tvec, points, pixels, len(visible))
-            for rvec, tvec in _solutions(points, pixels, self._lens)
+            self._in_base_frame(rvec, tvec, camera, points, pixels)
+            for rvec, tvec in solutions(points, pixels, self._lens)
         ]
         believed = [pose for pose in poses if self._is_possible(pose)]
         return self._choose(believed, 2 * len(points), last)
@@ -143,20 +141,21 @@ class PoseSolver:
         return min(alike, key=lambda pose: float(angle_between(pose.quat, last)))
 
     def _in_base_frame(
-        self, rvec: Array, tvec: Array, points: Array, pixels: Array, tags: int
+        self, rvec: Array, tvec: Array, camera: Array, points: Array, pixels: Array
     ) -> ObjectPose:
         """A solution in the base frame, with its covariance.
 
         Args:
             rvec: (3,) rotation vector of the object in the camera's frame.
             tvec: (3,) m, its position there.
+            camera: (4, 4) pose of the camera in the base frame.
             points: (k, 3) m, corners in the object's frame.
             pixels: (k, 2) where they were seen.
-            tags: how many tags these are.
         """
         rotation_in_camera, _ = cv2.Rodrigues(rvec)
-        rotation = self._camera @ rotation_in_camera
-        pos = self._camera @ tvec + self._camera_pos
+        camera_rotation = camera[:3, :3]
+        rotation = camera_rotation @ rotation_in_camera
+        pos = camera_rotation @ tvec + camera[:3, 3]
 
         projected, jacobian = cv2.projectPoints(
             points, rvec, tvec, self._lens.matrix, self._lens.distortion
@@ -166,7 +165,7 @@ class PoseSolver:
         residual = float(np.sqrt(squared / len(points)))
 
         # the derivative by the translation is that of each pixel by its own corner in the camera
-        by_corner = jacobian[:, 3:6].reshape(-1, 2, 3) @ self._camera.T
+        by_corner = jacobian[:, 3:6].reshape(-1, 2, 3) @ camera_rotation.T
         by_pose = np.concatenate(
             [_by_motion(rotation @ p, d) for p, d in zip(points, by_corner, strict=True)]
         )
@@ -176,7 +175,7 @@ class PoseSolver:
         variance = max(noise**2, squared / freedom)
         covariance = variance * np.linalg.pinv(by_pose.T @ by_pose)
         quat = quaternion_from_matrix(rotation[None])[0]
-        return ObjectPose(pos, quat, covariance, residual, tags)
+        return ObjectPose(pos, quat, covariance, residual, len(points) // 4)
 
 
 def _differs(pose: ObjectPose, best: ObjectPose) -> bool:
@@ -196,7 +195,7 @@ def _by_motion(arm: Array, by_corner: Array) -> Array:
     return np.concatenate([by_corner, by_rotation], axis=1)
 
 
-def _solutions(points: Array, pixels: Array, lens: Lens) -> list[tuple[Array, Array]]:
+def solutions(points: Array, pixels: Array, lens: Lens) -> list[tuple[Array, Array]]:
     """Rotation vectors (3,) and translations (3,) that are local minima of the error.
 
     Corners in one plane have up to two (Collins and Bartoli's IPPE, IJCV 109(3), 2014); others

@@ -25,6 +25,8 @@ def open_frames(camera: CameraEntry, paced: bool = True) -> Frames:
             skipped; stamps are then on the clock ``time.monotonic``. False: every picture, at
             once, with stamps in s from the first one. A camera is always paced.
 
+    The camera's delay is subtracted from the stamps: they are those of the exposure.
+
     Raises:
         OSError: the source cannot be opened, ends (a file), is silent (a camera), or has pictures
             of another size.
@@ -37,13 +39,21 @@ def open_frames(camera: CameraEntry, paced: bool = True) -> Frames:
         timed = _folder_frames(path, camera.rate) if path.is_dir() else _video_frames(path)
         frames = _in_real_time(timed) if paced else timed
 
-    expected = (camera.height, camera.width)
     for stamp, picture in frames:
-        if picture.shape[:2] != expected:
-            h, w = picture.shape[:2]
-            calibrated = f"the camera was calibrated at {camera.width}x{camera.height}"
-            raise OSError(f"{source} gives pictures of {w}x{h}, and {calibrated}")
-        yield stamp, picture
+        check_size(picture, camera, f"{source} gives pictures")
+        yield stamp - camera.delay, picture
+
+
+def check_size(picture: Picture, camera: CameraEntry, subject: str) -> None:
+    """Refuse a picture of another size than that at which the lens was calibrated.
+
+    Raises:
+        OSError: the message begins with ``subject``.
+    """
+    h, w = picture.shape[:2]
+    if (h, w) != (camera.height, camera.width):
+        calibrated = f"the camera was calibrated at {camera.width}x{camera.height}"
+        raise OSError(f"{subject} of {w}x{h}, and {calibrated}")
 
 
 def _video_frames(path: Path) -> Frames:

@@ -1,10 +1,11 @@
-"""Where a fixed camera stands, from pictures of a tagged object that the arm holds.
+"""Where a camera is, from pictures of a target: a tagged object or a board.
 
-In picture i the tool has the pose A_i in the base frame (by the arm's joints) and the object the
-pose B_i in the camera's frame (by its tags). The camera's pose X in the base frame and the object's
-pose Z in the tool's frame do not change:
+In picture i the flange has the pose F_i in the base frame (by the arm's joints) and the target the
+pose B_i in the camera's frame. Two poses do not change. A camera that stands still has the pose X
+in the base frame, and the arm holds the target, at Z in the flange's frame. A camera on the flange
+has the pose X in the flange's frame, and the target lies at Z in the base frame:
 
-    A_i · Z = X · B_i
+    A_i · Z = X · B_i,  with A_i = F_i for a camera that stands still, else F_i⁻¹
 
 Rotations are solved first, as a linear problem (Shah, J. Mechanisms and Robotics 5(3), 2013), then
 translations; both are then refined together by least squares.
@@ -16,6 +17,7 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
+from hw_interface.trackers.fiducial_config import Mount
 from robots.errors import BadArgumentError
 from robots.rotations import transform
 from robots.signals import Array
@@ -29,8 +31,8 @@ LEVER = 0.1  # m by which a rotation error in rad is weighed against a position 
 class HandEye:
     """The result, and how well it fits."""
 
-    camera: Array  # (4, 4) the optical frame in the base frame
-    object_in_tool: Array  # (4, 4)
+    camera: Array  # (4, 4) X: the optical frame in the base frame, or in the flange's
+    target: Array  # (4, 4) Z: the target in the flange's frame, or in the base frame
     position_residual: float  # m, RMS
     angle_residual: float  # rad, RMS
     position_residuals: Array  # (n,) m
@@ -39,17 +41,21 @@ class HandEye:
     camera_angle_error: float  # rad, likewise
 
 
-def solve_hand_eye(tools: Array, objects: Array) -> HandEye:
+def solve_hand_eye(flanges: Array, objects: Array, mount: Mount) -> HandEye:
     """Solve for the camera's pose.
 
     Args:
-        tools: (n, 4, 4) poses of the tool in the base frame.
-        objects: (n, 4, 4) poses of the object in the camera's frame.
+        flanges: (n, 4, 4) poses of the flange in the base frame.
+        objects: (n, 4, 4) poses of the target in the camera's frame.
+        mount: of the camera.
 
     Raises:
-        BadArgumentError: there are too few poses, or the tool was turned about one axis only.
+        BadArgumentError: there are too few poses, or the flange was turned about one axis only.
     """
-    check_motions(tools)
+    check_motions(flanges)
+    tools = flanges
+    if mount == "flange":
+        tools = np.asarray(np.linalg.inv(flanges), dtype=np.float64)
     first_camera, first_object = _solve_linear(tools, objects)
     start = np.concatenate([_to_vector(first_camera), _to_vector(first_object)])
 
@@ -70,7 +76,7 @@ def solve_hand_eye(tools: Array, objects: Array) -> HandEye:
     variances = np.diag(covariance)
     return HandEye(
         camera=_from_vector(solution.x[:6]),
-        object_in_tool=_from_vector(solution.x[6:]),
+        target=_from_vector(solution.x[6:]),
         position_residual=float(np.sqrt((positions**2).mean())),
         angle_residual=float(np.sqrt((angles**2).mean())),
         position_residuals=positions,
@@ -80,26 +86,27 @@ def solve_hand_eye(tools: Array, objects: Array) -> HandEye:
     )
 
 
-def check_motions(tools: Array) -> None:
-    """Refuse poses from which the camera's pose cannot be computed.
+def check_motions(flanges: Array) -> None:
+    """Refuse poses of the flange (n, 4, 4) from which the camera's pose cannot be computed.
 
     Raises:
         BadArgumentError: the message says what is missing.
     """
-    count = len(tools)
+    count = len(flanges)
     if count < FEWEST:
         raise BadArgumentError(f"a hand-eye calibration needs {FEWEST} pictures, got {count}")
 
     turns = []
     for i in range(count):
         for j in range(i):
-            turns.append(rotation_vectors(tools[i, :3, :3] @ tools[j, :3, :3].T))
+            turns.append(rotation_vectors(flanges[i, :3, :3] @ flanges[j, :3, :3].T))
     # the RMS angles about the principal axes of all turns, the largest first
     about_axes = np.linalg.svd(np.array(turns), compute_uv=False) / np.sqrt(len(turns))
-    if about_axes[1] < TURN:
-        turned = f"{np.degrees(about_axes[1]):.1f} degrees"
+    second = float(about_axes[1])
+    if second < TURN:
+        turned = f"{np.degrees(second):.1f} degrees"
         raise BadArgumentError(
-            f"about a second axis the tool was turned by {turned} only (RMS), and"
+            f"about a second axis the flange was turned by {turned} only (RMS), and"
             f" {np.degrees(TURN):.0f} are needed: turn the wrist about two axes"
         )
 

@@ -21,6 +21,7 @@ from tag_scene import (
     picture_of,
     project,
     random_pose,
+    solver_of,
     spoil,
     table,
     write_config,
@@ -35,7 +36,7 @@ from hw_interface.trackers.fiducial_config import (
     rotation_of,
     tag_corners,
 )
-from hw_interface.trackers.fiducial_pose import ObjectPose, PoseSolver, TagDetector
+from hw_interface.trackers.fiducial_pose import ObjectPose, TagDetector
 from hw_interface.trackers.fiducial_source import open_frames
 from hw_interface.trackers.fiducial_track import Track
 from robots.catalog.panda import PANDA
@@ -59,7 +60,7 @@ def corners_at(config: Any, pos: Array, quat: Array, noise: Array) -> dict[int, 
 def test_drawn_tags_are_measured_to_a_millimeter_and_a_degree() -> None:
     config = config_of()
     detect = TagDetector(config.dictionary)
-    solve = PoseSolver(config)
+    solve = solver_of(config)
     rng = np.random.default_rng(0)
     distances = []
     angles = []
@@ -91,7 +92,7 @@ def test_a_lens_with_distortion_changes_nothing_once_it_is_known() -> None:
         distorted_x = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2)
         distorted_y = y * radial + p1 * (r2 + 2 * y**2) + 2 * p2 * x * y
         seen[tag.id] = focal * np.stack([distorted_x, distorted_y], -1) + center
-    pose = PoseSolver(config)(seen)
+    pose = solver_of(config)(seen)
     assert pose is not None
     np.testing.assert_allclose(pose.pos, pos, atol=1e-7)
     assert angle_between(pose.quat, quat) < 1e-6
@@ -106,7 +107,7 @@ def test_errors_are_as_large_as_the_covariance_says(tags: list[dict[str, Any]]) 
     """
     noise = 0.1
     config = config_of(tag=tags)
-    solve = PoseSolver(config)
+    solve = solver_of(config)
     rng = np.random.default_rng(1)
     quat = random_pose(rng)[1]
     squares = []
@@ -126,7 +127,7 @@ def test_two_tags_beat_one() -> None:
     errors = []
     for tags in ([TOP[0]], TOP):
         config = config_of(tag=tags)
-        solve = PoseSolver(config)
+        solve = solver_of(config)
         squares = []
         for _ in range(60):
             noise = rng.normal(0, 0.1, (len(tags), 4, 2))
@@ -143,11 +144,11 @@ def test_a_tag_seen_from_its_edge_is_used_only_where_it_is_the_only_one() -> Non
     tilted = np.array([np.cos(0.05), -np.sin(0.05), 0, 0])  # the side is seen at an angle of 6°
     seen = corners_at(config, PLACE, tilted, np.zeros((3, 4, 2)))
     seen[5] = seen[5] + 1.0
-    pose = PoseSolver(config)(seen)
+    pose = solver_of(config)(seen)
     assert pose is not None
     assert pose.tags == 2
     np.testing.assert_allclose(pose.pos, PLACE, atol=1e-6)
-    alone = PoseSolver(config)({5: seen[5]}, tilted)
+    alone = solver_of(config)({5: seen[5]}, tilted)
     assert alone is not None
     assert alone.covariance[0, 0] > 10 * pose.covariance[0, 0]
 
@@ -156,7 +157,7 @@ def test_a_flat_tag_that_may_be_tilted_either_way_is_refused_without_a_last_pose
     far = np.array([0.5, 0.0, -2.0])  # 2.7 m from the camera: the tag has 13 pixels
     tilted = np.array([np.cos(0.15), np.sin(0.15), 0, 0])
     config = config_of(tag=[TOP[0] | {"position": [0, 0, 0]}])
-    solve = PoseSolver(config)
+    solve = solver_of(config)
     seen = corners_at(config, far, tilted, np.zeros((1, 4, 2)))
     assert solve(seen) is None
     pose = solve(seen, tilted)
@@ -169,7 +170,7 @@ def test_tags_that_do_not_fit_together_give_no_pose() -> None:
     config = config_of()
     seen = corners_at(config, PLACE, UPRIGHT, np.zeros((3, 4, 2)))
     seen[3] = seen[3] + 15.0
-    assert PoseSolver(config)(seen) is None
+    assert solver_of(config)(seen) is None
 
 
 def test_an_id_that_is_seen_twice_is_left_out() -> None:
