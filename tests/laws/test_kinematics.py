@@ -13,7 +13,6 @@ from toys.rail import RAIL
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
 from robots.engine_urdf import engine_urdf
-from robots.errors import BadArgumentError
 from robots.kinematics import Kinematics
 from robots.rotations import quaternion_from_matrix, rotate, rotate_back
 from robots.signals import Array
