@@ -15,7 +15,7 @@ from adaptation.jobs.joint_swings import (
     find_swing,
 )
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.latency_file import (
     JointLatency,
@@ -85,8 +85,7 @@ def calibrate_latency(
     fits = [_fit(spec, number, each, tick) for number, each in zip(joints, responses, strict=True)]
     found = _summarize(spec, driver, tick, joints, fits)
     if out is not None:
-        data = msgspec.json.format(msgspec.json.encode(found), indent=2)
-        replace_file(out, data + b"\n")
+        write_json(out, found)
     return LatencyResult(
         moved=True,
         calibration=found,

@@ -13,7 +13,7 @@ import numpy as np
 from adaptation.jobs.arm_options import check_options, default_clock
 from adaptation.jobs.jog import Jog
 from adaptation.jobs.payload_postures import choose_postures
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.payload import (
     FittedPayload,
@@ -126,8 +126,7 @@ def calibrate_payload(
     check_rating(spec, found)
     result = _result(found, by_torque)
     if out is not None:
-        data = msgspec.json.format(msgspec.json.encode(result), indent=2)
-        replace_file(out, data + b"\n")
+        write_json(out, result)
     return result
 
 
