@@ -8,9 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 import jinja2
 import msgspec
 
+from adaptation.jobs.trial_folder import TrialHeader
 from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve, loss_curves
 from adaptation.reporting.metrics import describe_metric
-from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
+from adaptation.reporting.trial_page import find_run, read_header, trial_context
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs import checkpoint
 from adaptation.runs.files import check_writable, replace_file
 from adaptation.runs.log import read_log
@@ -21,7 +23,6 @@ from policies.settings import flatten
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"
-UNKNOWN = "–"
 
 Line = TypeVar("Line", bound=msgspec.Struct)  # of a log
 
