@@ -24,10 +24,9 @@ from adaptation.jobs.cell_records import (
     same_json,
     write_failure,
 )
-from adaptation.jobs.cells import cell_folder, suite_cells
+from adaptation.jobs.cells import cell_folder, suite_cells, train_sent_cell
 from adaptation.jobs.executor import Executor, Job, Outcome
 from adaptation.jobs.grid import describe_cell
-from adaptation.jobs.sent_cell import train_sent_cell
 from adaptation.problem import problem_of
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
