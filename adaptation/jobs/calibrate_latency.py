@@ -22,7 +22,7 @@ from hw_interface.calibration.latency_file import (
     LatencyCalibration,
     now_utc,
 )
-from hw_interface.calibration.response import Follows, Response, explain_misfit, fit_response
+from hw_interface.calibration.response import FittedResponse, Response, explain_misfit, fit_response
 from hw_interface.control.tick_log import TickLog, Ticks, join
 from hw_interface.drivers import DRIVERS
 from robots.arm import ArmSpec
@@ -114,7 +114,7 @@ def _record(world: ArmWorld, arm: ArmSpec, swing: Swing, repeats: int) -> Respon
     return Response(ticks.t, ticks.q_set[:, swing.joint], ticks.q[:, swing.joint], motions)
 
 
-def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> Follows:
+def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> FittedResponse:
     """The fit of one joint; ArmError if it does not follow like one with a delay and a lag."""
     fit = fit_response(response, tick)
     problem = explain_misfit(fit)
@@ -124,7 +124,7 @@ def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> Follows:
 
 
 def _summarize(
-    arm: ArmSpec, driver: str, tick: float, joints: list[int], fits: list[Follows]
+    arm: ArmSpec, driver: str, tick: float, joints: list[int], fits: list[FittedResponse]
 ) -> LatencyCalibration:
     """The delays of all motions together, and of each joint."""
     delays = np.concatenate([fit.delays for fit in fits])
