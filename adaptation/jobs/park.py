@@ -33,7 +33,6 @@ class NoTask(BaseFamily):
     tick = 0.05
     horizon = 1
     episodes = 1
-    hidden_reward = False
     task_names = ("goal.none",)
 
     def __init__(self, arm: ArmSpec) -> None:

@@ -28,7 +28,6 @@ class ObjectOnTable(BaseFamily):
     dt = 0.1
     horizon = 1
     episodes = 3
-    hidden_reward = False
     observes_state = True
     goal_names = ("target.x", "target.y")
     own_objects: tuple[MeshObject, ...] = ()  # of a user, see ``sim.own_objects``; (): ``SHAPES``
