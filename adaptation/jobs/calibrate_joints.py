@@ -12,7 +12,7 @@ import numpy as np
 from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.joint_swings import Swing, describe_swings, find_swing
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import check_writable, write_json
+from adaptation.runs.files import check_writable, replace_file, write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.joint_zeros import (
     check_offsets,
@@ -143,10 +143,9 @@ def calibrate_joints(
         found = np.where(flips, -signs, signs)
         zeros = zeros_at(ticks, posture, found)
         offsets = check_offsets(old.servos, zeros)
-        new = _replaced(old, zeros, found)
-        write_json(draft, new)
+        write_json(draft, _replaced(old, zeros, found))
         _build(driver, spec, begun)  # checks it
-        write_json(target, new)
+        replace_file(target, draft.read_bytes())
     joints = _describe(spec, zeros, offsets, found, flips)
     return JointsResult(written=True, file=str(target), joints=joints)
 

@@ -230,13 +230,10 @@ def build_shard(
     collector = LocalCollector(run, role, config, worlds, shard)
 
     def collect_packed(iteration: int, packed: Packed, tasks: Sequence[Task]) -> Packed:
-        return _pack_trials(collector.collect_each(iteration, packed, tasks))
+        trials = collector.collect_each(iteration, packed, tasks)
+        return archive.pack([{**vars(trial), "ticks": vars(trial.ticks)} for trial in trials])
 
     return collect_packed
-
-
-def _pack_trials(trials: Sequence[TrialBatch]) -> Packed:
-    return archive.pack([{**vars(trial), "ticks": vars(trial.ticks)} for trial in trials])
 
 
 def unpack_trials(packed: Packed) -> list[TrialBatch]:

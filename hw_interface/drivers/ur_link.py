@@ -80,12 +80,11 @@ class UrLink:
         Bounded(self.dashboard.connect, "open its dashboard").wait(ANSWER_PATIENCE)
         with realtime(PRIORITY):
             measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, [*VARIABLES, *also])
+            self._streamer = Streamer()
         self.measured = _keep(measured)
         self.is_lost = False  # never reset: a client that may be reconnecting is not used again
         self._is_closed = False
         self._control: rtde_control.RTDEControlInterface | None = None
-        with realtime(PRIORITY):
-            self._streamer = Streamer()
 
     @property
     def keeps_client(self) -> bool:
