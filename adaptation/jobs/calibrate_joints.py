@@ -22,7 +22,7 @@ from hw_interface.calibration.joint_zeros import (
     zeros_at,
 )
 from hw_interface.drivers import DRIVERS
-from hw_interface.drivers.servo_calibration import AnyCalibration
+from hw_interface.drivers.servo_calibration import ServoCalibration
 from hw_interface.drivers.servo_driver import ServoDriver
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -63,7 +63,7 @@ class CalibratedDriver(Driver, Protocol):
     """A driver whose signs and zeros are in a file."""
 
     @property
-    def calibration(self) -> AnyCalibration:
+    def calibration(self) -> ServoCalibration[Any]:
         """What the file says."""
         ...
 
@@ -275,12 +275,10 @@ def _went_back(
             )
 
 
-def _replaced(calibration: AnyCalibration, zeros: Indices, signs: Array) -> msgspec.Struct:
+def _replaced(calibration: ServoCalibration[Any], zeros: Indices, signs: Array) -> msgspec.Struct:
     """A calibration with other zeros and signs."""
-    struct: Any = calibration
     servos = [
         msgspec.structs.replace(servo, zero=int(zero), sign=int(sign))
-        for servo, zero, sign in zip(struct.servos, zeros, signs, strict=True)
+        for servo, zero, sign in zip(calibration.servos, zeros, signs, strict=True)
     ]
-    changed: msgspec.Struct = msgspec.structs.replace(struct, servos=tuple(servos))
-    return changed
+    return msgspec.structs.replace(calibration, servos=tuple(servos))
