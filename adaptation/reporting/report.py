@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import jinja2
 import msgspec
 
-from adaptation.jobs.trial_folder import TrialHeader
 from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve, loss_curves
 from adaptation.reporting.metrics import describe_metric
-from adaptation.reporting.trial_page import find_run, read_header, trial_context
+from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
 from adaptation.reporting.words import UNKNOWN
 from adaptation.runs import checkpoint
 from adaptation.runs.files import check_writable, replace_file

@@ -8,10 +8,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from adaptation.jobs.object_labels import kept_labels, label_of
-from adaptation.jobs.trial_folder import TrialHeader, read_episodes, skipped_objects
+from adaptation.jobs.trial_folder import read_episodes, skipped_objects
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.playback import render_playback
 from adaptation.reporting.trial_grids import episode_grids
@@ -22,10 +23,24 @@ from adaptation.runs.records import EpisodeRecord, Row, TrialResult
 from adaptation.runs.run import Run
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError, DamagedError, PliantError
+from robots.mesh_object import MeshObject
 from robots.scene import FLAT_OBJECT, SceneObject
 from robots.signals import Array
 from sim.outlines import SHAPES
 from sim.rendering import Clip
+
+
+class TrialHeader(msgspec.Struct, frozen=True):
+    """The part of ``trial.json`` that the page shows."""
+
+    run: str
+    arm: str
+    driver: str
+    objects: int
+    clock: str
+    seed: int
+    fingerprints: dict[str, str] = {}  # of the run's weights by role
+    own_objects: tuple[MeshObject, ...] = ()  # of a user
 
 
 @dataclass(frozen=True)
