@@ -3,6 +3,9 @@
     python benchmarks/driver_trials.py RUNS          try what is missing, and write docs/drivers.md
     python benchmarks/driver_trials.py --page        only the page
 
+Beside each trial, a process that only sleeps keeps the driver's rate for a minute: what it misses
+is the machine's fault. After it the delay from command to motion is measured.
+
 ``RUNS`` holds a run of the family ``reach`` for each arm, named after it: ``pliant train pearl
 --family reach --arm ur5e --out RUNS/ur5e``. Every arm is tried on its twin in real time and through
 each driver that it has, over ``pliant emulate``. Each result is kept in a file.
@@ -53,6 +56,31 @@ measured on a real arm.**
 | arm | driver | success by episode | interval | distance, mm | adaptation | missed ticks | load |
 |---|---|---|---|---|---|---|---|
 """
+TIMING = """
+## How well the rates are kept
+
+The same trials, adaptation included. Each tick is due at a fixed time: how late the control loop
+woke up (median, 99 %, largest), and how many ticks it missed. Beside it, in the first minute of the
+trial, a process of the same priority that only sleeps at the same rate: what the machine itself
+allows. Emulator, driver and policy share its two cores. The delay from command to motion is that of
+`pliant calibrate latency`, over all joints that move the tool.
+
+| arm | driver | rate, Hz | missed | late, ms | timer missed | late, ms | command to motion, ms |
+|---|---|---|---|---|---|---|---|
+"""
+TIMER = """
+import json, sys
+import numpy as np
+from hw_interface.control.pacing import measure_loop
+from hw_interface.drivers import DRIVERS
+
+dt = DRIVERS[sys.argv[1]].capabilities.dt
+_, late = measure_loop(dt, 60.0)
+p50, p99 = np.quantile(late, [0.5, 0.99])
+missed = int((late / dt).astype(int).sum())
+milliseconds = [1000 * float(value) for value in (p50, p99, late.max())]
+print(json.dumps({"ticks": len(late), "missed": missed, "late_ms": milliseconds}))
+"""
 
 
 @contextmanager
@@ -72,20 +100,45 @@ def emulator(arm: str, driver: str) -> Iterator[list[str]]:
 
 
 def try_driver(run: Path, arm: str, driver: str) -> dict[str, Any]:
-    """Run one trial; its result."""
+    """Run one trial; its result, with a bare timer's and the delay of the driver."""
     out = run / f"trial-{driver}"
     with emulator(arm, driver) as options:
-        command = [*PLIANT, "trial", str(run), "--arm", arm, "--driver", driver, *options]
+        which = ["--arm", arm, "--driver", driver, *options]
+        command = [*PLIANT, "trial", str(run), *which]
         command += ["--objects", str(OBJECTS), "--out", str(out), "--json"]
-        for _ in range(TRIES):
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-            if done.returncode == 0:
-                break
-    done.check_returncode()
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        with bare_timer(driver) as timer:
+            for _ in range(TRIES):
+                done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+                if done.returncode == 0:
+                    break
+        done.check_returncode()
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        result["bare_timer"] = timer
+        result["latency"] = measure_latency(which, run / f"latency-{driver}.json")
     del result["run"]  # a path of this machine
     result["load"] = round(os.getloadavg()[0], 1)
     return result
+
+
+@contextmanager
+def bare_timer(driver: str) -> Iterator[dict[str, Any]]:
+    """Keep a driver's rate for a minute in a process that only sleeps; filled in at the end."""
+    found: dict[str, Any] = {}
+    command = [sys.executable, "-c", TIMER, driver]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        yield found
+        output, _ = process.communicate()
+    found.update(json.loads(output))
+
+
+def measure_latency(which: list[str], out: Path) -> dict[str, float] | None:
+    """Delay from command to motion, s; None where it cannot be told."""
+    command = [*PLIANT, "calibrate", "latency", *which, "--yes", "--json", "--out", str(out)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        return None
+    found = json.loads(done.stdout.splitlines()[-1])["calibration"]
+    return {name: found[name] for name in ("p50", "p99", "max")}
 
 
 def write_page() -> str:
@@ -97,7 +150,40 @@ def write_page() -> str:
         if path.exists():
             cells = _cells(json.loads(path.read_text()))
         rows.append(" | ".join([f"| {arm}", f"`{driver}`", *cells]) + " |")
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + write_timing()
+
+
+def write_timing() -> str:
+    """The table of the rates, of the results that have one."""
+    rows = []
+    for arm, driver in TRIALS:
+        path = RESULTS / f"{arm}-{driver}.json"
+        result = json.loads(path.read_text()) if path.exists() else {}
+        if "bare_timer" in result:
+            cells = _timing_cells(result)
+            rows.append(" | ".join([f"| {arm}", f"`{driver}`", *cells]) + " |")
+    return TIMING + "\n".join(rows) + "\n" if rows else ""
+
+
+def _timing_cells(result: dict[str, Any]) -> list[str]:
+    timing = result["timing"]
+    bare = result["bare_timer"]
+    latency = result["latency"]
+    delays = "not told"
+    if latency is not None:
+        delays = _milliseconds([1000 * latency[name] for name in ("p50", "p99", "max")])
+    return [
+        f"{timing['rate_hz']:.0f}",
+        f"{timing['missed']} of {timing['ticks']}",
+        _milliseconds([timing["lateness_ms"][name] for name in ("p50", "p99", "max")]),
+        f"{bare['missed']} of {bare['ticks']}",
+        _milliseconds(bare["late_ms"]),
+        delays,
+    ]
+
+
+def _milliseconds(values: list[float]) -> str:
+    return ", ".join(f"{value:.2g}" for value in values)
 
 
 def _cells(result: dict[str, Any]) -> list[str]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_rows import driver_of
 from standstill import SAMPLING, WalledPlant
 
 from hw_interface.control.pacing import become_realtime
 from hw_interface.emulators import EMULATORS
-from robots.catalog import ARMS
 from robots.signals import Array, Command, Condition, JointState
-from sim.families.reach import Reach
 from sim.twin import Twin, TwinOptions
 
 NAMESPACE = "fault_matrix"  # of the arm under ros2_control
@@ -43,8 +42,15 @@ class FaultyPlant(WalledPlant):
     @property
     def speed(self) -> Array:
         """That of the joints, (j,) rad/s."""
-        speed: Array = self._data.qvel.copy()
+        speed: Array = self._data.qvel[self._dq]
         return speed
+
+    def jam(self, jammed: bool) -> None:
+        """Keep the fingers from opening any further, or let them open again."""
+        gripper = self.arm.gripper
+        assert gripper is not None
+        finger = self._model.joint(gripper.joint)
+        finger.range[1] = self._data.qpos[self._q[-1]] if jammed else gripper.opened
 
     def read(self) -> tuple[Array, Array, Array]:
         """Positions rad, velocities rad/s and torques N·m, (j,) each."""
@@ -154,19 +160,24 @@ class Motion:
     fastest: float  # share of a joint's velocity limit
     goals: int  # position targets that arrived since the arm was started, one for each joint
     outside: int  # of these, those outside the arm's limits
+    holds: bool = False  # whether a gripper holds its object
 
 
 Provocations = dict[str, Callable[[Any, FaultyPlant], None]]
 
 
-def emulate(pipe: Connection, driver: str, arm_name: str) -> None:
+def emulate(pipe: Connection, column: str, arm_name: str) -> None:
     """The arm's process: serves its controller, and takes calls from the pipe."""
+    driver = driver_of(column)
     become_realtime()  # an arm does not wait for other programs
+    from fault_grippers import HALF_WIDTH, arm_of, family_of, holds, mend
     from fault_provocations import PROVOCATIONS
 
-    arm = ARMS[arm_name]
+    arm = arm_of(arm_name)
     kind = EMULATORS[driver]
-    plant = FaultyPlant(arm, Reach(arm).ready, gravity=not kind.holds_weight)
+    plant = FaultyPlant(arm, family_of(arm_name).ready, gravity=not kind.holds_weight)
+    if arm.gripper is not None:
+        plant.put_between(HALF_WIDTH)
     emulator = kind(arm, plant, kind.Options(**emulator_options(driver)))
     samples: list[tuple[float, float, float]] = []  # s, rad/s, share of the limit
 
@@ -181,15 +192,19 @@ def emulate(pipe: Connection, driver: str, arm_name: str) -> None:
             name, since = pipe.recv()
             if name == "motion":
                 counted = emulator.goals, emulator.outside
-                pipe.send(summarize(samples, since, counted))
+                motion = summarize(samples, since, counted)
+                motion.holds = arm.gripper is not None and holds(plant)
+                pipe.send(motion)
             else:
                 now = time.monotonic()
                 PROVOCATIONS[driver][name](emulator, plant)
+                if name == "mend" and arm.gripper is not None:
+                    mend(driver, emulator, plant)
                 pipe.send(now)
 
     threading.Thread(target=sample, daemon=True).start()
     threading.Thread(target=answer, daemon=True).start()
-    pipe.send(driver_options(driver, emulator.port))
+    pipe.send(driver_options(column, emulator.port))
     emulator.serve()
     time.sleep(60.0)  # the joints can still be asked for when the port is closed
 
@@ -201,9 +216,14 @@ def emulator_options(driver: str) -> dict[str, Any]:
     return {"namespace": NAMESPACE} if driver == "ros2" else {}
 
 
-def driver_options(driver: str, port: str) -> dict[str, Any]:
+def driver_options(column: str, port: str) -> dict[str, Any]:
     """How a driver reaches it."""
-    return {"port": port} | ({"namespace": NAMESPACE} if driver == "ros2" else {})
+    options = {"port": port}
+    if driver_of(column) == "ros2":
+        options["namespace"] = NAMESPACE
+    if column == "ros2-trajectory":
+        options["stream"] = "trajectory"
+    return options
 
 
 def summarize(

@@ -2,6 +2,8 @@
 
     python benchmarks/fault_matrix.py            measure what is missing, and write docs/faults.md
     python benchmarks/fault_matrix.py --only ur  one driver
+    python benchmarks/fault_matrix.py --grippers only while a gripper holds something
+    python benchmarks/fault_matrix.py --rows nan stop   measure these rows anew
     python benchmarks/fault_matrix.py --page     only the page
 
 The arm is emulated in a process of its own, which notes every 2 ms how fast its joints are and
@@ -18,7 +20,7 @@ import resource
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +28,7 @@ from pathlib import Path
 from fault_arms import Motion
 from fault_page import write_page
 from fault_provocations import PROVOCATIONS
-from fault_rows import COLUMNS, ROWS, SKIPPED, TWIN, Row
+from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, ROWS, SKIPPED, TWIN, Row, driver_of
 from fault_session import Session
 
 from hw_interface.control.events import Event, Mode
@@ -38,6 +40,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "faults"
 PAGE = ROOT / "docs" / "faults.md"
 WARM_UP = 0.6  # s of motion before the fault
+JAMMED = 7.0  # s that fingers which cannot open are watched: a hand is waited for longest
 GOES_ON = 1.5  # s that a fault which should not stop the arm is watched
 WATCHED = 4.0  # s that any other is watched at most
 STILL = 0.8  # s without motion, after which it is watched no longer
@@ -86,7 +89,7 @@ def stop_for_a_moment(session: Session) -> str:
 
 def drive_twice(session: Session) -> str:
     """Another program connects to the arm."""
-    kind = DRIVERS[session.driver]
+    kind = DRIVERS[driver_of(session.driver)]
     try:
         kind(ARMS[session.arm_name], None, kind.Options(**session.options)).connect()
     except ArmError as refusal:
@@ -107,6 +110,8 @@ PROCESS: dict[str, Callable[[Session], str]] = {
     "terminated": send_signal(1, signal.SIGTERM),
     "hung_up": send_signal(0, signal.SIGHUP),
 }
+# What the policy does from the fault on; a swinging joint may be too close to its target.
+BEFORE = {"contact": "push", "stuck": "push", "jammed": "widen"}
 POLICY = {"nan_action": "nan", "nan_actions": "nans"}
 # After these a process is dead or stopped, or the arm's port closed.
 ASK_FOR_ERROR = (
@@ -122,14 +127,14 @@ def can_show(driver: str, row: Row) -> bool:
         return False
     if row.by != "arm":
         return True
-    return row.key in (TWIN if driver == "twin" else PROVOCATIONS[driver])
+    return row.key in (TWIN if driver == "twin" else PROVOCATIONS[driver_of(driver)])
 
 
 def strike(session: Session, row: Row) -> tuple[float, str]:
     """Provoke a fault; returns when, s, and the error that the program got."""
     began = time.monotonic()
-    if row.key in ("contact", "stuck"):  # a swinging joint may be too close to its target
-        session.order("push")
+    if row.key in BEFORE:
+        session.order(BEFORE[row.key])
     if row.by == "arm":
         return session.provoke(row.key), ""
     if row.by == "process":
@@ -139,7 +144,7 @@ def strike(session: Session, row: Row) -> tuple[float, str]:
 
 def watch(session: Session, row: Row, began: float) -> Motion:
     """Wait until the arm stands, or has shown that it goes on."""
-    longest = GOES_ON if row.harmless else WATCHED
+    longest = GOES_ON if row.harmless else JAMMED if row.key == "jammed" else WATCHED
     motion = session.motion(began)
     while time.monotonic() - began < longest:
         time.sleep(LOOK)
@@ -150,11 +155,16 @@ def watch(session: Session, row: Row, began: float) -> Motion:
     return motion
 
 
+def is_ready(session: Session) -> bool:
+    """Whether a gripper holds its object, if there is one."""
+    return session.family.body.gripper is None or session.motion(time.monotonic()).holds
+
+
 def measure_one(session: Session, row: Row) -> Outcome | None:
     """Strike once; None if another fault came before."""
     first = int(session.state["events"])
     time.sleep(WARM_UP)
-    if session.mode is not Mode.RUNNING:
+    if session.mode is not Mode.RUNNING or not is_ready(session):
         return None
     began, error = strike(session, row)
     motion = watch(session, row, began)
@@ -185,7 +195,7 @@ def mend(session: Session, row: Row) -> str:
 
 def refuse(driver: str, folder: Path) -> Outcome:
     """Connect to an arm that is another one."""
-    session = Session(driver, folder, before="another")
+    session = Session(driver, COLUMNS[driver], folder, before="another")
     try:
         motion = session.motion(time.monotonic())
     finally:
@@ -193,19 +203,25 @@ def refuse(driver: str, folder: Path) -> Outcome:
     return Outcome("", [], session.refusal or "NOT REFUSED", motion, "", os.getloadavg()[0])
 
 
-def measure(driver: str, kept: dict[str, dict[str, object]], save: Callable[[], None]) -> None:
-    """Measure the faults of a driver that are missing in ``kept``."""
-    rows = [row for row in ROWS if can_show(driver, row) and row.key not in kept]
+def measure(
+    driver: str,
+    arm: str,
+    all_rows: Sequence[Row],
+    kept: dict[str, dict[str, object]],
+    save: Callable[[], None],
+) -> None:
+    """Measure the faults of one arm that are missing in ``kept``."""
+    rows = [row for row in all_rows if can_show(driver, row) and row.key not in kept]
     session: Session | None = None
     try:
         for row in rows:
             for _ in range(TRIES):
-                session = session if row.key == "another" else session or begin(driver)
+                session = session if row.key == "another" else session or begin(driver, arm)
                 outcome, session = try_once(session, driver, row)
                 if outcome is not None:
                     kept[row.key] = asdict(outcome)
                     save()
-                    print(f"{driver}: {row.text}: {outcome}", flush=True)
+                    print(f"{driver}, {arm}: {row.text}: {outcome}", flush=True)
                     break
     finally:
         if session is not None:
@@ -235,14 +251,14 @@ def try_once(
     return outcome, None
 
 
-def begin(driver: str) -> Session:
+def begin(driver: str, arm: str) -> Session:
     """An arm that swings.
 
     Raises:
         ArmError: it does not.
     """
     for _ in range(TRIES):  # the machine may be overloaded
-        session = Session(driver, Path(tempfile.mkdtemp()))
+        session = Session(driver, arm, Path(tempfile.mkdtemp()))
         refusal = session.refusal or session.order("begin")
         if not refusal:
             return session
@@ -256,20 +272,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=COLUMNS, action="append", help="these drivers")
     parser.add_argument("--rows", nargs="*", default=[], help="measure these rows anew")
+    parser.add_argument("--grippers", action="store_true", help="only those of grippers")
     parser.add_argument("--page", action="store_true", help="only write the page")
     given = parser.parse_args()
     with suppress(PermissionError):  # else a busy machine makes each fault last for minutes
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    for driver in [] if given.page else given.only or COLUMNS:
-        path = RESULTS / f"{driver}.json"
+    tables = [(driver, arm, arm, GRIPPER_ROWS) for driver, arm in GRIPPERS.items()]
+    if not given.grippers:
+        tables += [(driver, arm, driver, ROWS) for driver, arm in COLUMNS.items()]
+    for driver, arm, name, rows in [] if given.page else tables:
+        if given.only and driver not in given.only:
+            continue
+        path = RESULTS / f"{name}.json"
         kept = json.loads(path.read_text()) if path.exists() else {}
         kept = {key: outcome for key, outcome in kept.items() if key not in given.rows}
 
         def save(path: Path = path, kept: dict[str, dict[str, object]] = kept) -> None:
             path.write_text(json.dumps(kept, indent=1) + "\n")
 
-        measure(driver, kept, save)
+        measure(driver, arm, rows, kept, save)
     PAGE.write_text(write_page(RESULTS))
     print(f"wrote {PAGE.relative_to(ROOT)}")
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fault_rows import COLUMNS, REASONS, ROWS, Row
+from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, REASONS, ROWS, Row, driver_of
 
 Kept = dict[str, dict[str, Any]]  # outcomes by the row's key
 
@@ -30,13 +30,28 @@ measured on a real arm.**
 """
 
 
+HOLDING = """
+## While a gripper holds something
+
+`python benchmarks/fault_matrix.py --grippers` measures these. The arm swings as above, with a hard
+object between its fingers, which press on it. The policy also commands how fast they open or close.
+
+- *held*: the simulated fingers pressed on the object when the arm stood, before the fault was
+  ended, each with more than 4 N. *not held*: they did not.
+"""
+
+
 def write_page(results: Path) -> str:
     """The page in Markdown, of the files that ``fault_matrix.py`` keeps."""
     kept = {driver: _read(results / f"{driver}.json") for driver in COLUMNS}
-    lines = [HEAD, "## Targets outside the limits", ""]
-    lines += _limits(kept)
+    holding = {driver: _read(results / f"{arm}.json") for driver, arm in GRIPPERS.items()}
+    lines = [HEAD, "## Targets outside the limits", "", *LIMITS_HEAD]
+    lines += _limits(COLUMNS, kept)
+    lines += _limits(GRIPPERS, holding)
     lines += ["", "## Outcomes", ""]
-    lines += _table(kept)
+    lines += _table(ROWS, kept)
+    lines += [HOLDING]
+    lines += _table(GRIPPER_ROWS, holding)
     return "\n".join(lines) + "\n"
 
 
@@ -44,13 +59,16 @@ def _read(path: Path) -> Kept:
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _limits(kept: dict[str, Kept]) -> list[str]:
+LIMITS_HEAD = (
+    "| driver | arm | faults | targets outside the limits | load of the machine |",
+    "|---|---|---|---|---|",
+)
+
+
+def _limits(arms: dict[str, str], kept: dict[str, Kept]) -> list[str]:
     """What each driver has sent in all faults together."""
-    lines = [
-        "| driver | arm | faults | targets outside the limits | load of the machine |",
-        "|---|---|---|---|---|",
-    ]
-    for driver, arm in COLUMNS.items():
+    lines = []
+    for driver, arm in arms.items():
         outcomes = list(kept[driver].values())
         outside = max((outcome["motion"]["outside"] for outcome in outcomes), default=0)
         loads = [outcome["load"] for outcome in outcomes] or [0.0]
@@ -59,19 +77,19 @@ def _limits(kept: dict[str, Kept]) -> list[str]:
     return lines
 
 
-def _table(kept: dict[str, Kept]) -> list[str]:
-    names = " | ".join(f"`{driver}`" for driver in COLUMNS)
-    lines = [f"| no. | fault | {names} |", "|---" * (2 + len(COLUMNS)) + "|"]
-    for row in ROWS:
-        cells = [_cell(driver, row, kept[driver]) for driver in COLUMNS]
+def _table(rows: list[Row], kept: dict[str, Kept]) -> list[str]:
+    names = " | ".join(f"`{driver}`" for driver in kept)
+    lines = [f"| no. | fault | {names} |", "|---" * (2 + len(kept)) + "|"]
+    for row in rows:
+        cells = [_cell(driver, row, kept[driver], rows is GRIPPER_ROWS) for driver in kept]
         lines.append(" | ".join([f"| {row.number}", row.text, *cells]) + " |")
     return lines
 
 
-def _cell(driver: str, row: Row, kept: Kept) -> str:
-    """What became of one arm."""
+def _cell(driver: str, row: Row, kept: Kept, grips: bool) -> str:
+    """What became of one arm, and of what it held if it ``grips``."""
     if row.key not in kept:
-        reason = REASONS.get((driver, row.key), row.missing)
+        reason = REASONS.get((driver_of(driver), row.key), row.missing)
         return f"– {reason}" if reason else "not measured"
     outcome = kept[row.key]
     error = outcome["error"]
@@ -83,10 +101,11 @@ def _cell(driver: str, row: Row, kept: Kept) -> str:
         words.append("told")
     if not words:
         words.append("no event")
+    grip = [("held" if outcome["motion"]["holds"] else "not held")] if grips else []
     if outcome["mode"] == "RUNNING" and (row.harmless or not error):
-        return ", ".join(words) + "; goes on"
+        return "; ".join([", ".join(words), "goes on", *grip])
     stood = f"{1000 * outcome['motion']['stood']:.0f} ms"
-    return "; ".join([", ".join(words), stood, *_resumption(outcome["resumes"])])
+    return "; ".join([", ".join(words), stood, *grip, *_resumption(outcome["resumes"])])
 
 
 def _resumption(resumes: str) -> list[str]:

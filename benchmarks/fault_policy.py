@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fault_grippers import family_of
 
 from hw_interface.arm_world import ArmWorld
 from hw_interface.recording.process import RecordTo
-from robots.catalog import ARMS
 from robots.errors import ArmError
 from robots.signals import Array
-from sim.families.reach import Reach
 
 PERIOD = 8  # actions, to and fro
 SPEED = 0.6  # share of the largest
 FOREVER = 1_000_000  # actions of an episode
+FINGERS = {"tighten": -1e6, "widen": 1.0}  # shares of the largest speed; else they stay
 IDLE = 0.02  # s between two looks for an order while the arm is not driven
 HELD = 1.0  # s of an operator's hold
 
@@ -87,6 +87,14 @@ class Policy:
             self._drives = False
 
     def _action(self) -> Array:
+        """The velocity of the tool, and of the fingers if there are some: (3,) or (4,)."""
+        tool = self._tool()
+        if len(self.world.family.action.spec) == len(tool):
+            return tool
+        width = np.nan if np.isnan(tool).any() else FINGERS.get(self._style, 0.0)
+        return np.append(tool, width)
+
+    def _tool(self) -> Array:
         """(3,), the velocity of the tool."""
         first = self._count == 0
         side = 1.0 if self._count % PERIOD < PERIOD / 2 else -1.0
@@ -110,12 +118,12 @@ def drive(pipe: Connection, driver: str, arm: str, options: dict[str, Any], fold
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` ignores it
     with suppress(PermissionError):  # an arm's computer is not shared with other work
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    family = Reach(ARMS[arm])
+    family = family_of(arm)
     family.horizon = FOREVER
     task = family.sample(np.random.default_rng(0), 1)
     record_to = RecordTo(Path(folder))
     try:
-        world = ArmWorld(family, ARMS[arm], driver, options, "realtime", record_to)
+        world = ArmWorld(family, family.body, driver, options, "realtime", record_to)
     except ArmError as error:
         pipe.send((str(error), [], ""))
         return

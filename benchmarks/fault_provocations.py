@@ -5,12 +5,13 @@ A fault that a driver's table lacks cannot be shown there; ``fault_rows.py`` say
 
 from fault_arms import Provocations
 from fault_controllers import FRANKA, ROS2, UR
+from fault_grippers import PROVOCATIONS as GRIPPERS
 from fault_servos import DYNAMIXEL, FEETECH
 
 PROVOCATIONS: dict[str, Provocations] = {
-    "dynamixel": DYNAMIXEL,
-    "feetech": FEETECH,
-    "ur": UR,
-    "franka": FRANKA,
+    "dynamixel": DYNAMIXEL | GRIPPERS["dynamixel"],
+    "feetech": FEETECH | GRIPPERS["feetech"],
+    "ur": UR | GRIPPERS["ur"],
+    "franka": FRANKA | GRIPPERS["franka"],
     "ros2": ROS2,
 }

@@ -9,7 +9,20 @@ COLUMNS = {  # the arm of each driver
     "ur": "ur5e",
     "franka": "fr3",
     "ros2": "viperx",
+    "ros2-trajectory": "viperx",  # the same driver, with its other way to stream commands
 }
+
+GRIPPERS = {  # the arm of each driver that moves a gripper
+    "dynamixel": "viperx_gripper",
+    "feetech": "so101_gripper",
+    "ur": "ur5e_2f85",
+    "franka": "fr3_hand",
+}
+
+
+def driver_of(column: str) -> str:
+    """The name of a column's driver."""
+    return column.split("-", maxsplit=1)[0]
 
 
 @dataclass(frozen=True)
@@ -24,6 +37,7 @@ class Row:
     missing: str = ""  # why a driver that has no provocation for it cannot show it
 
 
+NOT_TOLD = "the link does not tell it"
 NO_CLOCK = "its readings carry no clock"
 STREAM = "its link is a stream that neither loses, repeats nor damages data"
 NO_SERVOS = "no bus of servos"
@@ -58,10 +72,10 @@ ROWS = [
     Row("deaf", "25", "the controller hears no more commands", "arm", missing="as a cut link"),
     Row("hang", "25", "a call of the driver does not return", "arm", missing="on the twin only"),
     Row("back_again", "26", "the arm is silent for a second", "arm"),
-    Row("estop", "27", "emergency stop at the arm", "arm", missing="the link does not tell it"),
+    Row("estop", "27", "emergency stop at the arm", "arm", missing=NOT_TOLD),
     Row("protective", "27", "protective stop, or a reflex", "arm", missing="the arm has none"),
     Row("error", "27", "the arm reports an error", "arm", missing="see the rows after it"),
-    Row("off", "27", "the motors are switched off", "arm", missing="the link does not tell it"),
+    Row("off", "27", "the motors are switched off", "arm", missing=NOT_TOLD),
     Row("ended", "27", "the program or controller at the arm is ended", "arm", missing="none runs"),
     Row("slower", "27", "the speed slider at 50 %", "arm", missing="the arm has none"),
     Row("another", "28", "another arm at connect", "arm", missing="nothing there tells the arm"),
@@ -77,6 +91,23 @@ ROWS = [
     Row("recorder_killed", "33", "`kill -9` of the recorder", "process", harmless=True),
     Row("terminated", "44", "SIGTERM to the control process", "process"),
     Row("hung_up", "44", "SIGHUP to the policy", "process"),
+]
+# While a gripper holds something.
+GRIPPER_ROWS = [
+    Row("nan_actions", "1", "widths with NaN, on and on", "policy"),
+    Row("tighten", "3", "the policy closes the fingers by 10⁶, on and on", "policy", harmless=True),
+    Row("policy_stopped", "5", "SIGSTOP of the policy: its width is old", "process"),
+    Row("policy_killed", "6", "`kill -9` of the policy", "process"),
+    Row("stop", "", "the operator's stop", "policy"),
+    Row("silent", "18", "the arm falls silent", "arm"),
+    Row("control_stopped", "25", "SIGSTOP of the control process", "process"),
+    Row("control_killed", "25", "`kill -9` of the control process, with the client", "process"),
+    Row("finger_link", "25", "the gripper falls silent, or its link is cut", "arm"),
+    Row("estop", "27", "emergency stop at the arm", "arm", missing=NOT_TOLD),
+    Row("protective", "27", "protective stop, or a reflex", "arm", missing="the arm has none"),
+    Row("finger_fault", "31", "the gripper reports overload or heat", "arm", missing=NOT_TOLD),
+    Row("slip", "", "the object slips out", "arm", harmless=True),
+    Row("jammed", "", "the fingers are told to open and cannot", "arm"),
 ]
 TWIN = (
     *("lost", "silent", "frozen", "nan", "glitch", "jump", "ahead", "back", "cut", "hang"),

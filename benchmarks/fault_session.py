@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 from fault_arms import Motion, emulate, summarize
+from fault_grippers import family_of
 from fault_policy import drive
-from fault_rows import COLUMNS
+from fault_rows import driver_of
 from standstill import SAMPLING
 
 from hw_interface.control.events import Event, Mode
@@ -24,7 +25,6 @@ from hw_interface.control.layout import EVENTS, Sizes
 from hw_interface.control.shared_state import SharedState
 from robots.catalog import ARMS
 from robots.signals import Array
-from sim.families.reach import Reach
 
 FORK = multiprocessing.get_context("fork")  # with everything imported: a start takes no time
 ANSWER = 40.0  # s, for a process to answer
@@ -35,11 +35,11 @@ TWIN_BRIEF = {"lost": 0.005, "glitch": 0.005, "back_again": 1.0}  # s that these
 class Session:
     """One arm and a policy that drives it, until a fault ends a process."""
 
-    def __init__(self, driver: str, folder: Path, before: str = "") -> None:
+    def __init__(self, driver: str, arm_name: str, folder: Path, before: str = "") -> None:
         """Start both; ``before`` is a fault of the arm that is there from the beginning."""
         self.driver = driver
-        self.arm_name = COLUMNS[driver]
-        self.family = Reach(ARMS[self.arm_name])
+        self.arm_name = arm_name
+        self.family = family_of(arm_name)
         self.folder = folder
         self._faults = folder / "faults"
         self._samples: list[tuple[float, float, float]] = []
@@ -49,7 +49,7 @@ class Session:
         if before:
             self.provoke(before)
         self.options = options
-        name = "fault_arms:FaultyTwin" if driver == "twin" else driver
+        name = "fault_arms:FaultyTwin" if driver == "twin" else driver_of(driver)
         self.policy, other_end = FORK.Pipe()
         given = (other_end, name, self.arm_name, options, str(folder))
         self._start(drive, given)

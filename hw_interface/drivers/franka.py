@@ -34,9 +34,9 @@ from robots.signals import Array, Command, Condition, JointState
 TICK = 0.004  # s between two commands
 JITTER = 0.0005  # s by which two readings may be closer than a tick: half a cycle
 PATIENCE = 0.01  # s, for a new state before it counts as lost; one is due every ms
-# 1/s, from the distance between setpoint and desired position to a velocity. The gate may ask for
-# all the acceleration that the client has, and nothing is left to correct with: at 20/s the arm
-# then swung about its setpoint, up to a fault; at 8/s and 5/s it stayed within 0.09 and 0.05 rad.
+# 1/s, from the distance between setpoint and desired position to a velocity. An arm whose gate uses
+# all the acceleration that the client has leaves nothing to correct with: at 20/s it swung about
+# its setpoint, up to a fault; at 5/s it stayed within 0.05 rad.
 GAIN = 5.0
 # rad between the setpoint and the controller's desired position, beyond which the arm is not moved
 # after it: it was stopped in between

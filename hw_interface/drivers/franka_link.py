@@ -31,6 +31,9 @@ POLL = 2e-4  # s between two looks for a new state; one is due every ms
 # N·m: external torque on a joint that is a collision, where the joint's limit is not lower; the
 # client's default
 COLLISION = 20.0
+# The client plans with this many times the gate's acceleration and jerk, as far as its own maxima
+# allow. Without a reserve it fell up to 0.1 rad behind the setpoints; with it at most 0.009 rad.
+RESERVE = 2.0
 
 
 @contextmanager
@@ -54,8 +57,8 @@ def plain_errors(peer: str = "arm") -> Iterator[None]:
         raise OSError(f"the link to the {peer} is lost: {error}") from error
 
 
-def set_limit(limit: Any, value: Array, name: str) -> None:
-    """Give the client a limit of the arm (j,).
+def set_limit(limit: Any, value: Array, name: str, reserve: float = 1.0) -> None:
+    """Give the client a limit of the arm (j,), times ``reserve`` as far as its maximum allows.
 
     Raises:
         RuntimeError: it is above what the client plans with: the arm would fall behind its targets.
@@ -64,7 +67,7 @@ def set_limit(limit: Any, value: Array, name: str) -> None:
     if (value > highest).any():
         raise RuntimeError(f"the client plans with {name} up to {highest}, the arm has {value}")
     with plain_errors():
-        limit.set(value)
+        limit.set(np.minimum(reserve * value, highest))
 
 
 class FrankaLink:
@@ -91,8 +94,8 @@ class FrankaLink:
         robot = self._robot
         joints = slice(len(arm.tool_joints))  # a hand is none of them
         set_limit(robot.joint_velocity_limit, limits.dq[joints], "velocities")
-        set_limit(robot.joint_acceleration_limit, limits.ddq[joints], "accelerations")
-        set_limit(robot.joint_jerk_limit, limits.jerk[joints], "jerks")
+        set_limit(robot.joint_acceleration_limit, limits.ddq[joints], "accelerations", RESERVE)
+        set_limit(robot.joint_jerk_limit, limits.jerk[joints], "jerks", RESERVE)
         with plain_errors():
             self.fastest: Array = np.array(robot.joint_velocity_limit.get())  # (j,) rad/s
             torques = np.minimum(limits.tau[joints], COLLISION)

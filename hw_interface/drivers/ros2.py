@@ -1,7 +1,9 @@
-"""Any arm under ros2_control, with a position ``forward_command_controller``, over DDS.
+"""Any arm under ros2_control, over DDS; no ROS needs to be installed here.
 
-No ROS needs to be installed here. That controller has no watchdog: when commands cease it holds the
-last one. Therefore no command goes farther than ``LEAD`` from where its joint was last measured.
+Commands go to a position ``forward_command_controller`` or a ``joint_trajectory_controller``.
+Neither has a watchdog: the one holds the last command, the other brakes at the end of the last
+trajectory and holds. Therefore no command goes farther than ``LEAD`` from where its joint was last
+measured.
 """
 
 import contextlib
@@ -13,7 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from hw_interface.drivers.lead import held_positions, hold_back
-from hw_interface.drivers.ros2_options import Ros2Options, check_options, joints_of
+from hw_interface.drivers.ros2_options import (
+    Ros2Options,
+    check_options,
+    controller_of,
+    joints_of,
+)
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
 from robots.driver import REACHED, Capabilities
@@ -22,6 +29,7 @@ from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
 if TYPE_CHECKING:
+    from hw_interface.drivers.ros2_connect import Finder
     from hw_interface.drivers.ros2_link import Ros2Link, Sample
 
 POLL = 2e-4  # s between two looks for a new joint state
@@ -33,7 +41,7 @@ UNUSABLE = 3  # joint states in a row that may be unusable
 
 
 class Ros2:
-    """A Driver. The hardware holds the last command after ``stop`` and ``disconnect``."""
+    """A Driver. The controller holds the last command after ``stop`` and ``disconnect``."""
 
     Options = Ros2Options
     # efforts of joint states have no agreed unit: some arms report currents
@@ -55,9 +63,11 @@ class Ros2:
         if importlib.util.find_spec("cyclonedds") is None:
             raise MissingExtraError("driver 'ros2' needs an extra: pip install 'pliant[ros2]'")
         self._link: Ros2Link | None = None
+        self._finder: Finder | None = None
         self._lease: Lease | None = None
         self._enabled = False
         self._target: Array | None = None  # (j,) rad, the last command that was sent
+        self._rest: Array | None = None  # (j,) rad, where the controller holds if no other comes
         self._state: JointState | None = None
         self._begin()
 
@@ -77,7 +87,7 @@ class Ros2:
         time.sleep(POLL)
 
     def connect(self) -> None:
-        """Join the domain and check that the arm is there and its controller active.
+        """Join the domain and check that the arm and its controller are there.
 
         Raises:
             ArmError: another program of this machine drives this arm.
@@ -86,7 +96,7 @@ class Ros2:
         """
         self.disconnect()
         options = self.options
-        lease = Lease(f"ros2-{options.domain}-{options.namespace}-{options.controller}")
+        lease = Lease(f"ros2-{options.domain}-{options.namespace}-{controller_of(options)}")
         lease.take()
         self._lease = lease
         self._begin()
@@ -94,9 +104,10 @@ class Ros2:
         from hw_interface.drivers.ros2_connect import Finder
         from hw_interface.drivers.ros2_link import Ros2Link
 
-        self._link = Ros2Link(options, self.joints)
-        finder = Finder(self._link, options, self._clock, self._pause)
-        finder.check_all(1 / self.capabilities.dt)
+        dt = self.capabilities.dt
+        self._link = Ros2Link(options, self.joints, self.arm.limits, dt)
+        self._finder = Finder(self._link, options, self._clock, self._pause)
+        self._finder.check_all(1 / dt)
 
     @property
     def link(self) -> "Ros2Link":
@@ -110,22 +121,24 @@ class Ros2:
         return self._link
 
     def enable(self) -> None:
-        """Follow commands from now on; the first one is sent here: where the arm is.
+        """Activate the controller, and follow commands; the first one is sent here: stay.
 
         Raises:
-            RuntimeError: the arm moves, or its controller is not active.
+            RuntimeError: the arm moves, or its controller cannot be activated.
             OSError: no new joint state arrives.
         """
         self._enabled = False
-        state = self._read_new()
-        self._check_controller()
-        fastest = float(np.abs(state.dq).max())
+        fastest = float(np.abs(self._read_new().dq).max())
         if fastest > STANDING:
             raise RuntimeError(f"the arm moves, with {fastest:.2f} rad/s: let it come to rest")
-        held = self._target
+        if self._finder is not None:
+            self._finder.activate()
+        self._check_controller()
+        state = self._read_new()
+        held = self._rest
         is_held = held is not None and np.abs(held - state.q).max() < REACHED
         target = held if held is not None and is_held else self._within_limits(state.q)
-        self._send(target)
+        self._hold(target)
         self._enabled = True
         self._state = replace(state, condition=Condition.READY, target=self._target)
 
@@ -199,11 +212,10 @@ class Ros2:
         """Raise RuntimeError unless the controller is active and listens."""
         state = self.link.controller_state()
         if state != "active":
-            name = self.options.controller
-            remedy = f"look at the arm, then: ros2 control switch_controllers --activate {name}"
-            raise RuntimeError(f"the controller {name} is {state or 'unknown'}: {remedy}")
-        if not self.link.has_listener:
-            raise RuntimeError(f"the controller {self.options.controller} has gone")
+            problem = f"the controller {self.link.controller} is {state or 'unknown'}"
+            raise RuntimeError(f"{problem}: look at the arm; enable activates it again")
+        if not self.link.stream.has_listener:
+            raise RuntimeError(f"the controller {self.link.controller} has gone")
 
     def write(self, command: Command) -> None:
         """Send a command, held back where a joint is behind; ignored unless enabled.
@@ -212,23 +224,30 @@ class Ros2:
             BadArgumentError: it is not finite.
             OSError: it could not be sent.
         """
-        if not np.isfinite(command.q).all():
-            raise BadArgumentError(f"a command must be finite, got {command.q}")
+        if not (np.isfinite(command.q).all() and np.isfinite(command.dq).all()):
+            raise BadArgumentError(f"a command must be finite, got {command.q}, {command.dq}")
         if self._enabled and self._state is not None:
             last = command.q if self._target is None else self._target
             bounded = hold_back(command.q, last, self._state.q)
-            self._send(self._within_limits(bounded))
+            target = self._within_limits(bounded)
+            speed = np.where(target == command.q, command.dq, 0.0)  # a joint held back stands
+            self._rest = self.link.stream.send(target, speed)
+            self._target = target.copy()
 
     def _within_limits(self, q: Array) -> Array:
         limited: Array = np.clip(q, self.arm.limits.q_low, self.arm.limits.q_high)
         return limited
 
-    def _send(self, target: Array) -> None:
-        self.link.send(target)
-        self._target = target.copy()
+    def _hold(self, target: Array) -> None:
+        """Command the arm to stand."""
+        self.link.stream.hold(target)
+        self._target = self._rest = target.copy()
 
     def stop(self) -> None:
-        """Ignore further commands; the arm holds. A joint far from its goal holds where it is."""
+        """Ignore further commands; the controller stays active, and the arm holds.
+
+        A joint far from its goal holds where it is.
+        """
         if not self._enabled:
             return
         self._enabled = False
@@ -236,7 +255,7 @@ class Ros2:
             self._state = replace(self._state, condition=Condition.DISABLED, target=None)
             held = held_positions(self._target, self._state.q, REACHED)
             if held is not None:
-                self._send(self._within_limits(held))
+                self._hold(self._within_limits(held))
 
     def torque_off(self) -> None:
         """Refuse: ros2_control has no way to do this that all arms have.
@@ -249,12 +268,13 @@ class Ros2:
         raise RuntimeError(f"{message}: use the maker's own switch")
 
     def disconnect(self) -> None:
-        """Leave the domain; the hardware holds the last command."""
+        """Leave the domain; the controller stays active and holds the last command."""
         if self._link is not None:
             with contextlib.suppress(OSError):
                 self.stop()
             self._link.close()
         self._link = None
+        self._finder = None
         self._enabled = False
         if self._lease is not None:
             self._lease.release()

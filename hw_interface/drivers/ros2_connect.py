@@ -1,14 +1,16 @@
-"""How an arm under ros2_control is found and checked before it is commanded."""
+"""How an arm under ros2_control is found, checked and activated before it is commanded."""
 
 from collections.abc import Callable
 
 from hw_interface.drivers.ros2_link import Ros2Link
-from hw_interface.drivers.ros2_messages import STRING, STRING_ARRAY, ParameterValue
+from hw_interface.drivers.ros2_messages import ACTIVE, ControllerState
 from hw_interface.drivers.ros2_options import Ros2Options, check_order, split
 
 PATIENCE = 3.0  # s, for each part of the arm to be found
 RATE_SECONDS = 0.5  # s for which the rate of the joint states is measured
 ENOUGH = 0.9  # share of the rate that is needed
+POSITION = "position"  # the command interface that is used of each joint
+SWITCHING = 2  # s that the manager may take to activate the controller
 
 Clock = Callable[[], float]
 
@@ -39,11 +41,45 @@ class Finder:
         self._find_states()
         self._check_rate(rate)
         self._find_controller()
-        if self.link.other_writers():
-            raise RuntimeError(f"another program commands {self.options.controller}: stop it")
-        order = split(self.options.order) if self.options.order else self._ask_order()
+        if self.link.stream.other_writers():
+            raise RuntimeError(f"another program commands {self.link.controller}: stop it")
+        order = split(self.options.order)
+        if not self.options.order:
+            own, _ = self._ask_controllers()
+            order = self._joints_of(own)
         check_order(order, self.link.joints)
-        self.link.set_order(order)
+        self.link.stream.set_order(self.link.joints, order)
+
+    def activate(self) -> None:
+        """Make sure that the controller is active and has claimed the arm's joints.
+
+        It is activated if it is not, unless an active one has claimed one of its joints.
+
+        Raises:
+            RuntimeError: it is not active, and why.
+        """
+        name = self.link.controller
+        if self.options.order:  # the manager answers no service
+            return
+        own, others = self._ask_controllers()
+        if own.state == ACTIVE:
+            unclaimed = set(own.required_command_interfaces) - set(own.claimed_interfaces)
+            if unclaimed:
+                raise RuntimeError(f"the controller {name} has not claimed {min(unclaimed)}")
+            return
+        needed = set(own.required_command_interfaces)
+        for other in others:
+            taken = needed.intersection(other.claimed_interfaces)
+            if other.state == ACTIVE and taken:
+                problem = f"the controller {name} is {own.state}, and {other.name} is active"
+                command = "ros2 control switch_controllers"
+                remedy = f"{command} --deactivate {other.name} --activate {name}"
+                raise RuntimeError(f"{problem}, which claims {min(taken)}: {remedy}")
+        refusal = self.link.manager.activate(name, SWITCHING, self._pause, self._over())
+        if refusal:
+            raise RuntimeError(f"the controller {name} cannot be activated: {refusal}")
+        if not self._wait_for(lambda: self.link.controller_state() == ACTIVE):
+            raise RuntimeError(f"the controller {name} does not become active")
 
     def _wait_for(self, is_there: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         deadline = self._clock() + seconds
@@ -89,38 +125,51 @@ class Finder:
             raise RuntimeError(f"{problem}: raise update_rate of the controller_manager")
 
     def _find_controller(self) -> None:
-        """Wait for the controller to be active and to listen."""
-        name = self.options.controller
+        """Wait for the controller to be loaded and configured, and to listen."""
+        name = self.link.controller
         state: str | None = None
 
-        def is_active() -> bool:
+        def is_there() -> bool:
             nonlocal state
             state = self.link.controller_state()
-            return state == "active"
+            return state in (ACTIVE, "inactive")
 
-        if not self._wait_for(is_active):
+        if not self._wait_for(is_there):
             if state is None:
                 remedy = "ros2_control of ROS 2 Jazzy or newer publishes it"
                 topic = f"{self.options.manager}/activity"
                 raise OSError(f"nothing arrives on {topic} ({self._place}): {remedy}")
-            remedy = f"ros2 control switch_controllers --activate {name}"
-            raise RuntimeError(f"the controller {name} is {state}: {remedy}")
-        if not self._wait_for(lambda: self.link.has_listener):
-            raise OSError(f"nobody listens on {name}/commands ({self._place})")
+            loaded = ", ".join(self.link.controllers or {})
+            remedy = "load and configure it, or name another by the options stream and controller"
+            raise RuntimeError(f"the controller {name} is {state}; there are {loaded}: {remedy}")
+        stream = self.link.stream
+        if not self._wait_for(lambda: stream.has_listener):
+            raise OSError(f"nobody listens on {name}/{stream.topic} ({self._place})")
 
-    def _ask_order(self) -> tuple[str, ...]:
-        """The controller's joints in the order of its commands."""
-        found = self._ask("joints")
-        if not found or found[0].type != STRING_ARRAY:
-            problem = f"the controller {self.options.controller} does not tell its joints"
+    def _ask_controllers(self) -> tuple[ControllerState, list[ControllerState]]:
+        """The controller, and the others that are loaded."""
+        found = self.link.manager.controllers(self._pause, self._over())
+        if found is None:
+            problem = f"{self.options.manager} does not tell its controllers"
             remedy = "run it with RMW_IMPLEMENTATION=rmw_cyclonedds_cpp, or give the option order"
             raise RuntimeError(f"{problem}: {remedy}")
-        for kind in self._ask("interface_name"):
-            if kind.type == STRING and kind.string_value not in ("", "position"):
-                raise RuntimeError(f"the controller commands {kind.string_value}, not position")
-        return tuple(found[0].string_array_value)
+        by_name = {each.name: each for each in found}
+        own = by_name.pop(self.link.controller, None)
+        if own is None:
+            raise RuntimeError(f"the controller {self.link.controller} is absent")
+        return own, list(by_name.values())
 
-    def _ask(self, name: str) -> list[ParameterValue]:
+    def _joints_of(self, controller: ControllerState) -> tuple[str, ...]:
+        """The joints whose positions a controller commands, in its own order."""
+        joints = []
+        for interface in controller.required_command_interfaces:
+            joint, _, kind = interface.rpartition("/")
+            if kind != POSITION:
+                raise RuntimeError(f"the controller {controller.name} commands {interface}")
+            joints.append(joint)
+        return tuple(joints)
+
+    def _over(self) -> Callable[[], bool]:
+        """Tells when the patience with one answer is over."""
         deadline = self._clock() + PATIENCE
-        found = self.link.parameters([name], self._pause, lambda: self._clock() > deadline)
-        return found or []
+        return lambda: self._clock() > deadline

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from cyclonedds.idl import IdlStruct
 from cyclonedds.idl.annotations import final
-from cyclonedds.idl.types import float64, int32, int64, sequence, uint8, uint32, uint64
+from cyclonedds.idl.types import float64, int32, int64, sequence, uint8, uint16, uint32, uint64
 
 ACTIVE = "active"  # label of a lifecycle state
-STRING = 4  # ParameterType.msg: PARAMETER_STRING
-STRING_ARRAY = 9  # ParameterType.msg: PARAMETER_STRING_ARRAY
+STRICT = 2  # SwitchController.srv: all that is asked for is done, or nothing
 
 
 @final
@@ -104,36 +103,113 @@ class Activity(IdlStruct, typename="controller_manager_msgs.msg.dds_.ControllerM
 
 @final
 @dataclass
-class ParameterValue(IdlStruct, typename="rcl_interfaces.msg.dds_.ParameterValue_"):
-    """The value of a node's parameter; ``type`` says which field it is in."""
+class Duration(IdlStruct, typename="builtin_interfaces.msg.dds_.Duration_"):
+    """A span of time."""
 
-    type: uint8 = 0
-    bool_value: bool = False
-    integer_value: int64 = 0
-    double_value: float64 = 0.0
-    string_value: str = ""
-    byte_array_value: sequence[uint8] = field(default_factory=list)
-    bool_array_value: sequence[bool] = field(default_factory=list)
-    integer_array_value: sequence[int64] = field(default_factory=list)
-    double_array_value: sequence[float64] = field(default_factory=list)
-    string_array_value: sequence[str] = field(default_factory=list)
+    sec: int32 = 0
+    nanosec: uint32 = 0
 
 
 @final
 @dataclass
-class GetParameters(IdlStruct, typename="rcl_interfaces.srv.dds_.GetParameters_Request_"):
-    """Asks a node for parameters; ``guid`` and ``seq`` identify the request."""
+class TrajectoryPoint(IdlStruct, typename="trajectory_msgs.msg.dds_.JointTrajectoryPoint_"):
+    """Where the joints are to be at a time: rad, rad/s, rad/s², and efforts."""
 
-    guid: uint64 = 0
-    seq: int64 = 0
-    names: sequence[str] = field(default_factory=list)
+    positions: sequence[float64] = field(default_factory=list)
+    velocities: sequence[float64] = field(default_factory=list)
+    accelerations: sequence[float64] = field(default_factory=list)
+    effort: sequence[float64] = field(default_factory=list)
+    time_from_start: Duration = field(default_factory=Duration)
 
 
 @final
 @dataclass
-class Parameters(IdlStruct, typename="rcl_interfaces.srv.dds_.GetParameters_Response_"):
-    """The answer, with the id of its request; no values if a parameter is unknown."""
+class JointTrajectory(IdlStruct, typename="trajectory_msgs.msg.dds_.JointTrajectory_"):
+    """Points that joints are to pass; it starts at the header's stamp, at once if that is zero."""
+
+    header: Header = field(default_factory=Header)
+    joint_names: sequence[str] = field(default_factory=list)
+    points: sequence[TrajectoryPoint] = field(default_factory=list)
+
+
+@final
+@dataclass
+class ChainConnection(IdlStruct, typename="controller_manager_msgs.msg.dds_.ChainConnection_"):
+    """A controller that another one feeds."""
+
+    name: str = ""
+    reference_interfaces: sequence[str] = field(default_factory=list)
+
+
+@final
+@dataclass
+class ControllerState(IdlStruct, typename="controller_manager_msgs.msg.dds_.ControllerState_"):
+    """A controller that is loaded, as in ROS 2 Jazzy and newer; an interface is ``joint/position``.
+
+    It claims the command interfaces that it owns while active, and requires those that it needs.
+    """
+
+    name: str = ""
+    state: str = ""
+    type: str = ""
+    is_async: bool = False
+    update_rate: uint16 = 0
+    claimed_interfaces: sequence[str] = field(default_factory=list)
+    required_command_interfaces: sequence[str] = field(default_factory=list)
+    required_state_interfaces: sequence[str] = field(default_factory=list)
+    is_chainable: bool = False
+    is_chained: bool = False
+    exported_state_interfaces: sequence[str] = field(default_factory=list)
+    reference_interfaces: sequence[str] = field(default_factory=list)
+    chain_connections: sequence[ChainConnection] = field(default_factory=list)
+
+
+@final
+@dataclass
+class ListControllers(
+    IdlStruct, typename="controller_manager_msgs.srv.dds_.ListControllers_Request_"
+):
+    """Asks for the controllers; ``guid`` and ``seq`` identify the request."""
 
     guid: uint64 = 0
     seq: int64 = 0
-    values: sequence[ParameterValue] = field(default_factory=list)
+    structure_needs_at_least_one_member: uint8 = 0  # as ROS 2 fills every empty structure
+
+
+@final
+@dataclass
+class ControllerList(
+    IdlStruct, typename="controller_manager_msgs.srv.dds_.ListControllers_Response_"
+):
+    """The answer, with the id of its request."""
+
+    guid: uint64 = 0
+    seq: int64 = 0
+    controller: sequence[ControllerState] = field(default_factory=list)
+
+
+@final
+@dataclass
+class SwitchController(
+    IdlStruct, typename="controller_manager_msgs.srv.dds_.SwitchController_Request_"
+):
+    """Asks to activate and to deactivate controllers, in one cycle of the manager."""
+
+    guid: uint64 = 0
+    seq: int64 = 0
+    activate_controllers: sequence[str] = field(default_factory=list)
+    deactivate_controllers: sequence[str] = field(default_factory=list)
+    strictness: int32 = 0
+    activate_asap: bool = False
+    timeout: Duration = field(default_factory=Duration)
+
+
+@final
+@dataclass
+class Switched(IdlStruct, typename="controller_manager_msgs.srv.dds_.SwitchController_Response_"):
+    """The answer, with the id of its request, and why it was not done."""
+
+    guid: uint64 = 0
+    seq: int64 = 0
+    ok: bool = False
+    message: str = ""

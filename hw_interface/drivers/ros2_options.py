@@ -8,6 +8,11 @@ from robots.errors import BadArgumentError
 
 HIGHEST_DOMAIN = 101  # on every system; those above may need ports that the system uses
 NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*")  # one in ROS 2, or several with slashes
+# the controller of each way to stream commands, as most arms name it
+CONTROLLERS = {
+    "forward": "forward_position_controller",
+    "trajectory": "joint_trajectory_controller",
+}
 INTERFACE = re.compile(r"[\w.:-]+")  # the name of a network interface, such as eth0
 
 
@@ -19,11 +24,13 @@ class Ros2Options:
     domain: int = 0  # ROS_DOMAIN_ID
     namespace: str = ""  # of all names below
     states: str = "joint_states"  # topic of the joint states
-    controller: str = "forward_position_controller"  # takes the commands
+    stream: str = "forward"  # the kind of the controller: ``forward`` or ``trajectory``
+    controller: str = ""  # its name; empty: the usual one of its kind
     manager: str = "controller_manager"  # its node
     # names of the arm's joints, with commas, in the catalog's order; empty: those of the catalog
     joints: str = ""
-    # the controller's joints in its own order, with commas; empty: it is asked
+    # the controller's joints in its own order, with commas; empty: its manager is asked. Only for a
+    # manager that answers no service: whether the controller claims the joints is then not checked
     order: str = ""
 
 
@@ -38,11 +45,19 @@ def check_options(options: Ros2Options) -> None:
         raise BadArgumentError(f"domain is 0 to {HIGHEST_DOMAIN}, got {domain!r}")
     if not INTERFACE.fullmatch(options.port):
         raise BadArgumentError(f"--port is a network interface, such as eth0; got {options.port!r}")
+    if options.stream not in CONTROLLERS:
+        known = " or ".join(CONTROLLERS)
+        raise BadArgumentError(f"stream is {known}, got {options.stream!r}")
     for field in ("states", "controller", "manager", "namespace"):
         name = getattr(options, field).strip("/")
-        is_empty = field == "namespace" and not name
+        is_empty = field in ("controller", "namespace") and not name
         if not is_empty and not NAME.fullmatch(name):
             raise BadArgumentError(f"{field} is a name in ROS 2, got {name!r}")
+
+
+def controller_of(options: Ros2Options) -> str:
+    """The name of the controller that takes the commands."""
+    return options.controller or CONTROLLERS[options.stream]
 
 
 def joints_of(options: Ros2Options, arm: ArmSpec) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """An emulated bus of Dynamixel servos on a pseudo-terminal, with simulated joints.
 
-Bulk and registered instructions are not emulated. A servo without torque is held by its gears. The
-answer to a fast sync read ends before the first mute servo.
+Bulk and registered instructions are not emulated. A servo without torque is held by its gears, but
+a gripper's presses no more. The answer to a fast sync read ends before the first mute servo.
 """
 
 import time

@@ -1,7 +1,8 @@
 """An emulated bus of Feetech STS servos on a pseudo-terminal, with simulated joints.
 
-Registered instructions are not emulated. A servo without torque is held by its gears. It has no
-watchdog: when the bus falls silent it goes on to its last goal, and holds it.
+Registered instructions are not emulated. A servo without torque is held by its gears, but a
+gripper's presses no more. It has no watchdog: when the bus falls silent it goes on to its last
+goal, and holds it.
 """
 
 import time

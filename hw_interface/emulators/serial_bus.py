@@ -195,14 +195,22 @@ class EmulatedBus(ABC, Generic[S]):
         return np.array([to_angle(servo.wiring, servo.reference) for servo in self.group.leaders])
 
     def _bound_grip(self, targets: Array) -> Array:
-        """Targets with which a gripper's servo is stiff, but has its bounded torque at most."""
+        """Targets with which a gripper's servo is stiff, but has its bounded torque at most.
+
+        Without torque it presses no more.
+        """
         gripper = self.arm.gripper
         if gripper is None:
             return targets
         q, _, _ = self.physics.read()
-        ratios = self._transmission.ratios(self._transmission.to_servos(q))
-        force = self._torque_bound(self.group.leaders[-1]) / ratios[-1]
         bounded = targets.copy()
+        servo = self.group.leaders[-1]
+        if not servo.get("torque"):
+            bounded[-1] = q[-1]
+            return bounded
+
+        ratios = self._transmission.ratios(self._transmission.to_servos(q))
+        force = self._torque_bound(servo) / ratios[-1]
         bounded[-1] = stiff_target(gripper, float(targets[-1]), float(q[-1]), float(force))
         return bounded
 

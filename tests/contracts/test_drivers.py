@@ -30,7 +30,8 @@ def block_nothing(blocked: bool) -> None:
     """For a driver of an arm that the tests cannot touch."""
 
 
-@pytest.fixture(params=sorted(DRIVERS))
+# The driver ros2 has two ways to stream commands.
+@pytest.fixture(params=[*sorted(DRIVERS), "ros2 trajectory"])
 def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
     if request.param == "dynamixel":
         plant = emulated.BlockablePlant(emulated.VIPERX)
@@ -50,12 +51,13 @@ def blockable(request: pytest.FixtureRequest) -> Iterator[tuple[Driver, Block]]:
         with emulated_franka.patient_driver(), emulated_franka.emulated_franka() as remote:
             yield from connected_franka(remote)
         return
-    if request.param == "ros2":
+    if request.param.startswith("ros2"):
         pytest.importorskip("cyclonedds", reason="needs the extra 'ros2'")
         from emulated_ros2 import VIPERX, emulated_ros2
 
         plant = emulated.BlockablePlant(VIPERX, VIPERX.home)
-        with emulated_ros2(plant) as (ros2, _):
+        stream = {"stream": "trajectory"} if "trajectory" in request.param else {}
+        with emulated_ros2(plant, stream) as (ros2, _):
             ros2.connect()
             yield ros2, plant.block
         return

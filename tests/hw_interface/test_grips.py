@@ -147,7 +147,10 @@ def test_fingers_hold_on_when_nobody_speaks_to_the_bus() -> None:
 def test_an_overloaded_gripper_is_a_fault() -> None:
     with emulated.emulated_arm(full_plant(), arm=VIPERX) as (driver, bus):
         grip(driver)
+        assert holds(bus)
         bus.servos[9].overload()
+        pass_time(driver, bus, 0.1)
+        assert not holds(bus), "it has switched its torque off"
         assert driver.read().condition is Condition.ERROR
         driver.stop()
         with pytest.raises(RuntimeError, match="servo 9 reports overload"):

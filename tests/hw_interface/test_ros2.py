@@ -16,6 +16,7 @@ from hw_interface.drivers import ros2_messages as messages
 from hw_interface.drivers.lead import LEAD
 from hw_interface.drivers.ros2_dds import COMMAND, join, make_writer, topic_name
 from hw_interface.drivers.ros2_link import to_sample
+from hw_interface.drivers.ros2_options import controller_of
 from hw_interface.emulators.ros2 import Ros2Emulator
 from robots.signals import Array, Command, Condition
 from sim.families.reach import Reach
@@ -64,10 +65,34 @@ def test_the_bytes_of_a_joint_state_are_read_as_its_definition_says() -> None:
 
 
 def test_a_request_begins_with_the_id_that_rmw_cyclonedds_sends() -> None:
-    sent = messages.GetParameters(guid=3, seq=-1, names=["a"]).serialize()
     ids = np.array([3, -1], "<i8").tobytes()
-    names = bytes.fromhex("01000000 02000000") + b"a\0"
-    assert sent.rstrip(b"\0") == (bytes.fromhex("00010000") + ids + names).rstrip(b"\0")
+    header = bytes.fromhex("00010000")
+    asked = messages.ListControllers(guid=3, seq=-1).serialize()
+    assert asked.rstrip(b"\0") == (header + ids).rstrip(b"\0")
+    assert len(asked) > len(header + ids)  # no structure is empty in ROS 2
+    order = messages.SwitchController(3, -1, ["a"], [], messages.STRICT, True, messages.Duration(2))
+    one_name = bytes.fromhex("01000000 02000000") + b"a\0" + bytes(2)
+    no_name = bytes(4)
+    strictness = bytes.fromhex("02000000")
+    at_once = bytes.fromhex("01 000000")  # then aligned
+    duration = bytes.fromhex("02000000 00000000")
+    by_hand = header + ids + one_name + no_name + strictness + at_once + duration
+    assert order.serialize() == by_hand
+
+
+def test_the_bytes_of_a_trajectory_are_those_of_the_definition() -> None:
+    point = messages.TrajectoryPoint([1.5], [-2.0], time_from_start=messages.Duration(1, 5))
+    sent = messages.JointTrajectory(joint_names=["a"], points=[point]).serialize()
+    stamp_and_frame = bytes(8) + bytes.fromhex("01000000 00 000000")
+    names = bytes.fromhex("01000000 02000000") + b"a\0" + bytes(2)
+    one = bytes.fromhex("01000000")
+    position = one + bytes(4) + np.array([1.5], "<f8").tobytes()  # aligned to eight
+    velocity = one + bytes(4) + np.array([-2.0], "<f8").tobytes()
+    no_others = bytes(8)
+    time = bytes.fromhex("01000000 05000000")
+    assert len(stamp_and_frame + names + one) % 8 == 0
+    body = stamp_and_frame + names + one + position + velocity + no_others + time
+    assert sent == bytes.fromhex("00010000") + body
 
 
 def test_joints_are_found_by_their_names_in_states_and_in_commands(connected: Arm) -> None:
@@ -146,7 +171,7 @@ PROBLEMS = {
     "silence": (OSError, "no joint states"),
     "missing": (RuntimeError, "no joint 'wrist_rotate'"),
     "nan": (RuntimeError, "'wrist_rotate' is not finite"),
-    "deactivated": (RuntimeError, "is inactive"),
+    "deactivated": (RuntimeError, "cannot be activated: the hardware is in an error"),
     "stale": (RuntimeError, "Hz are needed"),
 }
 
@@ -156,8 +181,14 @@ def test_an_arm_with_a_fault_is_refused(arm: Arm, fault: str) -> None:
     driver, emulator = arm
     emulator.fault = fault
     error, words = PROBLEMS[fault]
-    with pytest.raises(error, match=words):
+
+    def use() -> None:
         driver.connect()
+        driver.enable()
+
+    with pytest.raises(error, match=words):
+        use()
+    assert emulator.goals == 0
 
 
 def test_slow_joint_states_are_refused() -> None:
@@ -169,7 +200,7 @@ def test_slow_joint_states_are_refused() -> None:
 def test_another_program_that_commands_the_controller_is_noticed(arm: Arm) -> None:
     driver, emulator = arm
     options = emulator.options
-    name = topic_name(options.namespace, f"{options.controller}/commands")
+    name = topic_name(options.namespace, f"{controller_of(options)}/commands")
     other = make_writer(join(options.domain, options.port), name, messages.Commands, COMMAND)
     with pytest.raises(RuntimeError, match="another program commands"):
         driver.connect()

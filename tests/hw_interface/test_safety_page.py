@@ -16,6 +16,8 @@ PAGE = (TESTS.parent / "docs" / "safety.md").read_text()
 ROWS = 45  # faults by number
 NAMED = sorted(set(re.findall(r"`(test_\w+)`", PAGE)))
 
+GRIPPING = ("viperx_gripper", "so101_gripper", "ur5e_2f85", "fr3_hand")
+
 
 def runnable_tests() -> set[str]:
     """The names of all tests, but those that are marked to be left out or to fail."""
@@ -35,15 +37,30 @@ def test_the_table_of_faults_by_driver_is_what_was_measured(
     """And in no fault did a target outside the limits reach an arm."""
     monkeypatch.syspath_prepend(str(TESTS.parent / "benchmarks"))
     from fault_page import write_page
-    from fault_rows import COLUMNS
+    from fault_rows import COLUMNS, GRIPPERS, driver_of
 
     docs = TESTS.parent / "docs"
-    assert set(COLUMNS) == set(DRIVERS)
+    assert {driver_of(column) for column in COLUMNS} == set(DRIVERS)
     assert (docs / "faults.md").read_text() == write_page(docs / "results" / "faults")
-    for driver in COLUMNS:
-        kept = json.loads((docs / "results" / "faults" / f"{driver}.json").read_text())
-        assert len(kept) > 20
+    for name in [*COLUMNS, *GRIPPERS.values()]:
+        kept = json.loads((docs / "results" / "faults" / f"{name}.json").read_text())
+        assert len(kept) > (10 if name in GRIPPERS.values() else 20)
         assert all(outcome["motion"]["outside"] == 0 for outcome in kept.values())
+
+
+# What ends a grip: its object has gone, it is told to open, or its servo has switched itself off.
+LETS_GO = {
+    "slip": set(GRIPPING),
+    "jammed": set(GRIPPING),
+    "finger_fault": {"viperx_gripper", "so101_gripper"},
+}
+
+
+@pytest.mark.parametrize("arm", GRIPPING)
+def test_a_grip_was_kept_in_every_fault_but_those_that_end_it(arm: str) -> None:
+    path = TESTS.parent / "docs" / "results" / "faults" / f"{arm}.json"
+    for key, outcome in json.loads(path.read_text()).items():
+        assert outcome["motion"]["holds"] == (arm not in LETS_GO.get(key, ())), key
 
 
 def test_every_test_that_the_page_names_exists_and_is_run() -> None:

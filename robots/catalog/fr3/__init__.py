@@ -23,11 +23,13 @@ FR3 = ArmSpec(
         # brakes before these positions is ever faster than the maker allows: both the ranges and
         # the velocities are narrower than the maker's. The client library franky (2.0) plans with
         # constant maxima: 2.61 rad/s in joints 5 to 7, and 7.5 rad/s² and 3750 rad/s³ in joint 2.
+        # Shares of acceleration and jerk, ours: the client needs a reserve to follow the setpoints,
+        # and with less jerk the torques change more slowly (docs/safety.md).
         q_low=np.array([-2.5, -1.29, -2.6, -2.58, -2.8, 0.97, -3.0]),
         q_high=np.array([2.5, 1.29, 2.6, -0.61, 2.8, 4.09, 3.0]),
         dq=np.array([2.0, 1.6, 1.5, 2.0, 2.6, 2.5, 2.6]),
-        ddq=np.array([10.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0]),
-        jerk=np.array([5000.0, 3750.0, 5000.0, 5000.0, 5000.0, 5000.0, 5000.0]),
+        ddq=0.7 * np.array([10.0, 7.5, 10.0, 10.0, 10.0, 10.0, 10.0]),
+        jerk=0.15 * np.array([5000.0, 3750.0, 5000.0, 5000.0, 5000.0, 5000.0, 5000.0]),
         tau=np.array([87.0, 87.0, 87.0, 87.0, 12.0, 12.0, 12.0]),
         # Ours: x in front of the base, y, z above the table.
         tool_box=np.array(
