@@ -54,7 +54,6 @@ class CrippleArm(BaseFamily):
     tick = 0.05
     horizon = 20
     episodes = 2
-    hidden_reward = False
     goal_names = tuple(f"target.{axis}" for axis in AXES)
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from collecting import collect
 from torch import Tensor
 
-from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from adaptation.runs.run import Run
