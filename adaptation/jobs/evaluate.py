@@ -16,7 +16,7 @@ from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.rollout import Policy, rollout
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
@@ -104,7 +104,7 @@ def _keep(run: Run, result: Evaluation) -> None:
     """Write the result to the run folder; a read-only folder is no error."""
     path = run.path / ("evaluation-objects.json" if result.objects else "evaluation.json")
     try:
-        replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2))
+        write_json(path, result)
     except OSError as error:
         print(f"pliant: warning: {path} was not written: {error.strerror}", file=sys.stderr)
 

@@ -1,13 +1,15 @@
 """The page of a suite's results, with its figures; made from the cells' ``result.json`` alone."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from adaptation.jobs.bench import CellStatus
+from adaptation.jobs.cell_records import Cell
 from adaptation.reporting.bench_figures import draw_family
 from adaptation.reporting.bench_results import (
     EngineResults,
@@ -119,7 +121,7 @@ def _family_section(
     tables = {one.engine: markdown_table(result_rows(one)) for one in engines}
     notes = [note for one in engines for note in _notes(one)]
     notes += _reference_notes(cells)
-    notes += _cell_notes(cells)
+    notes += cell_notes(cells, attrgetter("name"))
     return {
         "name": family,
         "earlier": None,
@@ -180,16 +182,16 @@ def _shorter_references(unit: str, steps: Mapping[str, Sequence[int]]) -> list[s
     return notes
 
 
-def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
+def cell_notes(cells: Sequence[CellStatus], name_of: Callable[[Cell], str]) -> list[str]:
     """Cells without a result or with one of other code, and engines that were left out."""
     names: dict[str, list[str]] = {}  # of the cells that each note is about
     for status in cells:
-        for note in describe_problems(status):
-            names.setdefault(note, []).append(f"`{status.cell.name}`")
+        for note in _problems(status):
+            names.setdefault(note, []).append(f"`{name_of(status.cell)}`")
     return [f"{note}: {', '.join(about)}." for note, about in names.items()]
 
 
-def describe_problems(status: CellStatus) -> list[str]:
+def _problems(status: CellStatus) -> list[str]:
     """What is to be said of a cell before its name."""
     if status.error is not None:
         return [f"Failed ({status.error.strip().splitlines()[-1]})"]

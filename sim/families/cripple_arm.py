@@ -55,7 +55,6 @@ class CrippleArm(OptionalLatency):
     tick = 0.05
     horizon = 20
     episodes = 2
-    hidden_reward = False
     goal_names = tuple(f"target.{axis}" for axis in AXES)
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:

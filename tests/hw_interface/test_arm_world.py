@@ -257,8 +257,8 @@ def test_in_real_time_it_keeps_time_waits_between_episodes_and_records(tmp_path:
                 assert "SILENT" not in [event["event"] for event in world.events]
         timing = world.timing()
         assert timing is not None
-        assert timing["rate_hz"] == 250
-        assert timing["ticks"] > 1000
+        assert timing.rate_hz == 250
+        assert timing.ticks > 1000
     finally:
         world.close()
     with (tmp_path / "recording-0.mcap").open("rb") as file:
