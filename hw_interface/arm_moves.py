@@ -9,7 +9,6 @@ from hw_interface.control.events import Mode
 from hw_interface.control.guided_move import LONGEST
 from hw_interface.control.layout import Record
 from hw_interface.control.requests import Request, object_pose
-from robots.arm import ArmSpec
 from robots.clearance import Clearance
 from robots.driver import REACHED
 from robots.errors import ArmError
@@ -31,11 +30,11 @@ class MovePlan:
 class ArmMoves:
     """Plans moves around the table and the arm itself, and has them carried out."""
 
-    def __init__(self, arm: ArmSpec, control: ControlClient, seed: int) -> None:
+    def __init__(self, kinematics: Kinematics, control: ControlClient, seed: int) -> None:
         """``seed`` is that of the search for a path."""
-        self._arm = arm
+        self._arm = kinematics.arm
         self._control = control
-        self._clearance = Clearance(Kinematics(arm))
+        self._clearance = Clearance(kinematics)
         self._rng = np.random.default_rng([seed, 1])
 
     def begin_episode(self, start: Start, task: Array) -> Record:

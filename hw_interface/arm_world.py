@@ -97,7 +97,7 @@ class ArmWorld:
         self._policy_times: list[float] = []  # s, from an observation to its action
         self.control = ControlClient(family, plan, clock == "lockstep", record_to)
         self.recorder = self.control.recorder
-        self.moves = ArmMoves(arm, self.control, seed)
+        self.moves = ArmMoves(self._kinematics, self.control, seed)
 
     def reset(self, task: Task) -> Array:
         """Move to an episode's start and have the object placed; blocks until both are done.

@@ -168,7 +168,7 @@ class ArmSpec(Body):
     def with_gripper(self, gripper: Gripper, name: str) -> "ArmSpec":
         """The arm with a gripper in place of its own tool.
 
-        The zones are left out: they are for the arm's own tool.
+        The zones of reach, strike and push are left out: they are for the arm's own tool.
 
         Args:
             gripper: it is mounted where the URDF's fixed joint ``flange`` carries the own tool.

@@ -84,15 +84,19 @@ def _(body: Walker, limits: Limits, dt: float, n: int) -> Gate:
     return TorqueGate(limits, n)
 
 
-def make_arm_gate(arm: ArmSpec, limits: Limits, dt: float) -> SafetyGate:
+def make_arm_gate(
+    arm: ArmSpec, limits: Limits, dt: float, kinematics: Kinematics | None = None
+) -> SafetyGate:
     """The gate of one real arm, with every check: all commands to a driver pass such a gate.
 
     Args:
         arm: the driven arm.
         limits: those of the arm, perhaps with a smaller tool box.
         dt: s between two ticks.
+        kinematics: of the arm; None: they are read. Gates of the same one share their clearance.
 
     Raises:
         BadArgumentError: the tick is too long to keep the tool's box, or the URDF does not fit.
     """
-    return SafetyGate(limits, dt, 1, Kinematics(arm), keep_links_clear=True)
+    kinematics = kinematics or Kinematics(arm)
+    return SafetyGate(limits, dt, 1, kinematics, keep_links_clear=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robots.arm import Limits
-from robots.clearance import LEAD, Clearance
+from robots.clearance import LEAD, Clearance, clearance_of
 from robots.joint_steps import TINY, clip
 from robots.kinematics import Kinematics
 from robots.reach import second_change
@@ -41,7 +41,7 @@ class ClearLine:
             lag: s, for which the joints continue at full speed before they slow down.
             n: number of arms.
         """
-        self._clearance = Clearance(kinematics)
+        self._clearance = clearance_of(kinematics)
         self._two_ddq = 2 * limits.ddq[:, None]
         self._lag = lag
         self._n = n

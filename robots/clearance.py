@@ -5,6 +5,8 @@ c constraints (heights of spheres over the table, then distances of pairs), n ar
 k configurations, m measured constraints.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from robots.kinematics import Kinematics
@@ -121,3 +123,13 @@ class Clearance:
         one_arm = np.zeros_like(self._all)
         _, distance = self.distances(q[None], self._all, one_arm)
         return distance
+
+
+@lru_cache(maxsize=8)
+def clearance_of(kinematics: Kinematics) -> Clearance:
+    """The clearance of an arm: computed once for all who use the same kinematics.
+
+    Raises:
+        BadArgumentError: the URDF has a shape that is not supported.
+    """
+    return Clearance(kinematics)

@@ -13,37 +13,22 @@ slides its link along z instead: (x, y, z, w) · Tz(q) = (x, y, z, w + q·z). Th
 moves neither the tool nor any link here: its fingers count as part of the hand.
 """
 
-from functools import cached_property
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from robots.arm import ArmSpec
-from robots.engine_urdf import engine_urdf
-from robots.errors import BadArgumentError
-from robots.mujoco_model import compile_model
 from robots.pose_rows import cross, exp_i, propagate, sum_outward
 from robots.rotations import quaternion_from_matrix
 from robots.signals import Array
 from robots.urdf import read_chain
 
-if TYPE_CHECKING:
-    import mink
-    import mujoco
-
 GRAVITY = 9.81  # m/s²
 XYZXY = [0, 1, 2, 0, 1]  # rows of a pose matrix; two are repeated for cross products
 Z, W = 2, 3  # columns of a row (x, y, z, w)
 
-# Inverse kinematics is solved when the tool is this close to its goal.
-POSITION_TOLERANCE = 1e-4  # m
-ORIENTATION_TOLERANCE = 1e-3  # rad
-IK_ITERATIONS = 300  # at most
-
 
 class Kinematics:
-    """Forward kinematics, Jacobian, gravity torque and inverse kinematics of one arm."""
+    """Forward kinematics, Jacobian and gravity torque of one arm."""
 
     def __init__(self, arm: ArmSpec) -> None:
         """Read the arm's URDF; BadArgumentError where it does not fit the arm."""
@@ -172,79 +157,6 @@ class Kinematics:
             vertical[:, i] = axis[:, i, 2] * self._carried_mass[i]
         vertical[:, self._gripping] = 0.0
         return GRAVITY * vertical
-
-    def inverse(
-        self,
-        pos: Array,
-        quat: Array | None = None,
-    ) -> Array:
-        """Joint positions that bring the tool to a pose, by mink's differential inverse kinematics.
-
-        The search starts at home and stays near it.
-
-        Args:
-            pos: (3,) m, the tool's goal.
-            quat: (4,) w, x, y, z, its orientation; None: any orientation.
-
-        Returns:
-            (j,) rad within the position limits of the URDF.
-
-        Raises:
-            BadArgumentError: the goal was not reached to 0.1 mm and 1 mrad.
-        """
-        import mink
-
-        configuration = mink.Configuration(self._model)
-        start = self.arm.home
-        count = len(self.arm.tool_joints)
-        q = configuration.q.copy()  # with the fingers, which stay
-        q[:count] = start[:count]
-        configuration.update(q)
-        tool = self._tool_task(pos, quat)
-        posture = mink.PostureTask(self._model, cost=1e-4)
-        posture.set_target_from_configuration(configuration)
-        tasks = [tool, posture]
-        limits = [mink.ConfigurationLimit(self._model)]
-        for _ in range(IK_ITERATIONS):
-            velocity = mink.solve_ik(configuration, tasks, 1.0, "daqp", damping=1e-9, limits=limits)
-            configuration.integrate_inplace(velocity, 1.0)
-            error = tool.compute_error(configuration)  # (6,) m, rad
-            placed = np.linalg.norm(error[:3]) < POSITION_TOLERANCE
-            turned = quat is None or np.linalg.norm(error[3:]) < ORIENTATION_TOLERANCE
-            if placed and turned:
-                return np.concatenate([configuration.q[:count], start[count:]])
-        raise BadArgumentError(
-            f"{self.arm.name} cannot bring its tool to {pos} m, orientation {quat}"
-        )
-
-    def _tool_task(self, pos: Array, quat: Array | None) -> "mink.FrameTask":
-        """Mink's task for the tool's pose."""
-        import mink
-
-        any_orientation = quat is None
-        wxyz = np.array([1.0, 0, 0, 0] if any_orientation else quat, dtype=np.float64)
-        goal = mink.SE3.from_rotation_and_translation(
-            mink.SO3(wxyz), np.asarray(pos, dtype=np.float64)
-        )
-        task = mink.FrameTask(
-            self.arm.tool,
-            "body",
-            position_cost=1.0,
-            orientation_cost=0.0 if any_orientation else 1.0,
-            lm_damping=1e-6,
-        )
-        task.set_target(goal)
-        return task
-
-    @cached_property
-    def _model(self) -> "mujoco.MjModel":
-        """The arm as MuJoCo loads it, with every link of the URDF a body of its own."""
-        import mujoco
-
-        urdf = engine_urdf(self.arm)
-        spec = mujoco.MjSpec.from_string(urdf.text, assets=urdf.meshes)
-        spec.compiler.fusestatic = False
-        return compile_model(spec)
 
     def _turns(self, angle: Array) -> NDArray[np.complex128]:
         """exp(i·angle) of each hinge's angle (n, j), as (j, n); 1 for any other joint."""

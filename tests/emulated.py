@@ -89,8 +89,8 @@ class CeilingPlant(Plant):
     shoulder = 1
     blocked = -1.0  # the direction in which the shoulder is blocked: in this one it lifts the arm
 
-    def __init__(self, arm: ArmSpec) -> None:
-        super().__init__(arm)
+    def __init__(self, arm: ArmSpec, q: Array | None = None) -> None:
+        super().__init__(arm, q)
         self._goal = arm.home.copy()
         self._end = np.inf  # rad in this direction: the goal with which the joint arrives there
 
@@ -134,8 +134,8 @@ class WallPlant(Plant):
     thickness = 0.02  # m, half of the wall's
     wrist = 4
 
-    def __init__(self, arm: ArmSpec) -> None:
-        super().__init__(arm)
+    def __init__(self, arm: ArmSpec, q: Array) -> None:
+        super().__init__(arm, q)
         spec = build_scene(Scene(arm, timestep=STEP))
         box = mujoco.mjtGeom.mjGEOM_BOX
         sides = [self.thickness, 0.5, 0.5]
@@ -150,8 +150,8 @@ class WallPlant(Plant):
         hand.add_geom(type=ball, size=[self.radius, 0.0, 0.0], pos=offset, mass=0.0)
         self._model = compile_model(spec)
         self._data = mujoco.MjData(self._model)
-        self._data.qpos[:] = arm.rest
-        self._data.ctrl[:] = arm.rest
+        self._data.qpos[:] = q
+        self._data.ctrl[:] = q
 
     def block(self) -> None:
         """Put the wall just before the tool, along x."""

@@ -44,12 +44,7 @@ class Arm:
         for file in added.files:
             print(f"wrote {file}")
         print(f"{len(added.joints)} joints move the link {added.tool}: {', '.join(added.joints)}")
-        print("\nfill in, in the entry:")
-        for field, meaning in added.missing.items():
-            print(f"  {field:<11} {meaning}")
-        print("\nthen name the arm in your pyproject.toml, and install your package:")
-        print('  [project.entry-points."pliant.arms"]')
-        print(f"  {added.entry_point}")
+        _tell_what_is_left(added)
         return added
 
 
@@ -92,10 +87,15 @@ class Gripper:
             f"left out: the pads move by {1e3 * added.heave:.1f} mm across their stroke "
             f"and turn by {degrees(added.turn):.1f}°"
         )
-        print("\nfill in, in the entry:")
-        for field, meaning in added.missing.items():
-            print(f"  {field:<12} {meaning}")
-        print("\nthen name the arm in your pyproject.toml, and install your package:")
-        print('  [project.entry-points."pliant.arms"]')
-        print(f"  {added.entry_point}")
+        _tell_what_is_left(added)
         return added
+
+
+def _tell_what_is_left(added: "NewArm | NewGripper") -> None:
+    """What the user has to fill in, and how the entry is registered."""
+    print("\nfill in, in the entry:")
+    for field, meaning in added.missing.items():
+        print(f"  {field:<12} {meaning}")
+    print("\nthen name the arm in your pyproject.toml, and install your package:")
+    print('  [project.entry-points."pliant.arms"]')
+    print(f"  {added.entry_point}")

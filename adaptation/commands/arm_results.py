@@ -6,7 +6,8 @@ from robots.counting import counted
 
 if TYPE_CHECKING:
     from adaptation.jobs.deploy import DeployResult
-    from adaptation.runs.records import Timing, TrialResult
+    from adaptation.runs.records import TrialResult
+    from hw_interface.control.timing import Timing
 
 
 def is_complete(result: "DeployResult | TrialResult") -> bool:

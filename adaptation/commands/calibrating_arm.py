@@ -1,13 +1,13 @@
 """The parts of ``pliant calibrate`` that move an arm: latency, joints and payload."""
 
-import sys
+from collections.abc import Callable
 
 import numpy as np
 
 from adaptation.commands.arguments import Incomplete
 from adaptation.commands.calibration_options import CalibrationOptions
-from adaptation.commands.confirming import ask_to_move, tell_plan
-from adaptation.jobs.arm_options import check_options, task_is_known
+from adaptation.commands.confirming import ask_to_move, confirmation, tell_plan
+from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.calibrate_joints import END, JointsResult, calibrate_joints, check_has_file
 from adaptation.jobs.calibrate_latency import LatencyResult, calibrate_latency
 from adaptation.jobs.calibrate_payload import (
@@ -21,6 +21,8 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 ENDING = (".json",)
+
+Confirm = Callable[[str], bool]  # tells a plan, and says whether to move
 
 
 def calibrate_arm(
@@ -42,17 +44,13 @@ def calibrate_arm(
         return _joints(command, command.arm)
     if command.what == "payload":
         measures_by_torque(command.driver)
-    asks = not (command.yes or task_is_known(command.driver))
-    if asks and not sys.stdin.isatty():
-        raise BadArgumentError(
-            "a real arm moves after Enter was pressed, and there is no terminal: give --yes"
-        )
+    confirm = confirmation(command.driver, command.yes)
     if command.what == "payload":
-        return _payload(command, command.arm, asks)
-    return _latency(command, command.arm, asks)
+        return _payload(command, command.arm, confirm)
+    return _latency(command, command.arm, confirm)
 
 
-def _latency(command: CalibrationOptions, arm: str, asks: bool) -> LatencyResult | Incomplete:
+def _latency(command: CalibrationOptions, arm: str, confirm: Confirm) -> LatencyResult | Incomplete:
     out = command.out or latency_path(arm, command.driver)
     check_writable(out, ENDING)
     result = calibrate_latency(
@@ -62,7 +60,7 @@ def _latency(command: CalibrationOptions, arm: str, asks: bool) -> LatencyResult
         command.joint,
         command.repeats,
         out,
-        ask_to_move if asks else tell_plan,
+        confirm,
     )
     found = result.calibration
     if found is None:
@@ -108,14 +106,14 @@ def _joints(command: CalibrationOptions, arm: str) -> JointsResult | Incomplete:
     return result
 
 
-def _payload(command: CalibrationOptions, arm: str, asks: bool) -> PayloadResult | Incomplete:
+def _payload(command: CalibrationOptions, arm: str, confirm: Confirm) -> PayloadResult | Incomplete:
     result = calibrate_payload(
         arm,
         command.driver,
         command.driver_options,
         command.postures,
         command.out,
-        ask_to_move if asks else tell_plan,
+        confirm,
     )
     if result.mass is None or result.heldout_share is None:
         print(f"{arm} has not moved; nothing was measured")

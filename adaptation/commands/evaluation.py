@@ -67,6 +67,9 @@ class Evaluate:
         print(table(result))
         for name, success in result.by_object.items():
             print(f"{name}: {success:.0%} adapted, in the last episode")
+        if result.final_success:
+            rates = [f"{success:.1%} {name}" for name, success in result.final_success.items()]
+            print(f"success in a trial's episodes of evaluation: {', '.join(rates)}")
         return result
 
 

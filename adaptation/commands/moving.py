@@ -8,7 +8,7 @@ from tyro.conf import arg
 
 from adaptation.commands.arguments import Flag, Incomplete, Json, check_name, check_positive
 from adaptation.commands.arm import DriverOptions
-from adaptation.commands.confirming import ask_to_move, tell_plan
+from adaptation.commands.confirming import confirmation
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
@@ -65,17 +65,12 @@ class Move(DriverOptions):
         """Move the arm."""
         check_name(ARMS, self.arm)
         self.check_names()
-        from adaptation.jobs.arm_options import check_driver, task_is_known
+        from adaptation.jobs.arm_options import check_driver
         from adaptation.jobs.move import move, parse_pose
 
         check_driver(self.arm, self.driver, self.driver_options)
         goal = parse_pose(ARMS[self.arm], self.to)
-        asks = not (self.yes or task_is_known(self.driver))
-        if asks and not sys.stdin.isatty():
-            raise BadArgumentError(
-                "a real arm moves after Enter was pressed, and there is no terminal: give --yes"
-            )
-        confirm = ask_to_move if asks else tell_plan
+        confirm = confirmation(self.driver, self.yes)
         result = move(self.arm, goal, self.driver, self.driver_options, confirm)
         if not result.moved:
             print(f"{self.arm} has not moved")
@@ -109,15 +104,13 @@ class Jog(DriverOptions):
         check_positive(speed=self.speed, tool_speed=self.tool_speed)
         if not sys.stdin.isatty():
             raise BadArgumentError("jog takes keys, and there is no terminal: use move")
-        from adaptation.jobs.arm_options import check_driver, task_is_known
+        from adaptation.jobs.arm_options import check_driver
         from adaptation.jobs.jog import describe_keys, jog
         from hw_interface.operator_keys import OperatorKeys
 
         check_driver(self.arm, self.driver, self.driver_options)
         keys = describe_keys(ARMS[self.arm], self.speed, self.tool_speed)
-        asks = not (self.yes or task_is_known(self.driver))
-        confirm = ask_to_move if asks else tell_plan
-        if not confirm(keys):
+        if not confirmation(self.driver, self.yes)(keys):
             print(f"{self.arm} has not moved")
             return Incomplete({"moved": False})
         show_pose = _show_pose if sys.stderr.isatty() else None

@@ -25,16 +25,18 @@ from adaptation.commands.arguments import (
     parse_seeds,
     read_own_objects,
 )
-from adaptation.commands.training_parts import REPLAY_SETTING, check_replay, report_training
+from adaptation.commands.replay_option import REPLAY_SETTING, check_replay
 from adaptation.jobs.executors import EXECUTORS
 from policies.methods import METHODS
 from robots.catalog import ARMS
+from robots.counting import counted
 from robots.errors import BadArgumentError
 from sim.engines import ENGINES
 from sim.families import FAMILIES, file_name
 from sim.task_samplers import DEFAULT, TASK_SAMPLERS
 
 if TYPE_CHECKING:
+    from adaptation.runs.records import TrainProgress
     from adaptation.runs.run import Run
 
 # The options that decide what a run is: fields of ``RunConfig`` of the same name.
@@ -154,7 +156,7 @@ class Train:
         self._check_count(collectors)
         with EXECUTORS[self.executor](collectors, self.address) as executor, follow(run, self.log):
             last = train(run, executor=executor)
-        return report_training(run, before, last)
+        return _report(run, before, last)
 
     def _train_seeds(self, seeds: list[int]) -> dict[str, object]:
         """Train a run for each seed; all of them are begun before the first one is trained."""
@@ -176,7 +178,7 @@ class Train:
             for run in runs:
                 followed.enter_context(follow(run, self.log))
             last = train_all(runs)
-        answers = list(map(report_training, runs, before, last))
+        answers = list(map(_report, runs, before, last))
         return {"runs": answers}
 
     def _open_or_create(self) -> "Run":
@@ -276,3 +278,20 @@ class Train:
             bounds = {name: getattr(self, name) for name in BOUNDS}
             return run.with_bounds(bounds)
         return run
+
+
+def _report(run: "Run", before: "TrainProgress | None", last: "TrainProgress") -> dict[str, object]:
+    """Print what became of a training, and return the last line of its log."""
+    import msgspec
+
+    iterations = counted(last.iteration, "iteration")
+    if last == before:
+        print(
+            f"pliant: {run.path} was trained to its end before, {iterations}, and has nothing left"
+            " to do; a larger --iterations, --steps, --gradient-steps or --minutes trains it"
+            " further",
+            file=sys.stderr,
+        )
+    else:
+        print(f"trained {run.path}: {iterations}, {last.seconds:.1f} s")
+    return {"run": str(run.path), **msgspec.to_builtins(last)}

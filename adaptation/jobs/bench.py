@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
+from operator import attrgetter
 from pathlib import Path
 from time import monotonic, time
 from typing import NamedTuple
@@ -24,10 +25,9 @@ from adaptation.jobs.cell_records import (
     same_json,
     write_failure,
 )
-from adaptation.jobs.cells import cell_folder, suite_cells
+from adaptation.jobs.cells import cell_folder, suite_cells, train_sent_cell
 from adaptation.jobs.executor import Executor, Job, Outcome
 from adaptation.jobs.grid import describe_cell
-from adaptation.jobs.sent_cell import train_sent_cell
 from adaptation.problem import problem_of
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.runs import checkpoint
@@ -184,12 +184,8 @@ def _plan(cells: list[Cell], out: Path) -> list[Plan]:
         if result is None or not _is_complete(result, cell):
             (folder / FAILURE).unlink(missing_ok=True)
             plans.append(Plan(cell, folder, seconds))
-    plans.sort(key=_seconds, reverse=True)
+    plans.sort(key=attrgetter("seconds"), reverse=True)
     return plans
-
-
-def _seconds(plan: Plan) -> float:
-    return plan.seconds
 
 
 def _guess_seconds(cell: Cell) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.joint_swings import Swing, describe_swings, find_swing
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import check_writable, replace_file
+from adaptation.runs.files import check_writable, replace_file, write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.joint_zeros import (
     check_offsets,
@@ -22,7 +22,7 @@ from hw_interface.calibration.joint_zeros import (
     zeros_at,
 )
 from hw_interface.drivers import DRIVERS
-from hw_interface.drivers.servo_calibration import AnyCalibration
+from hw_interface.drivers.servo_calibration import ServoCalibration
 from hw_interface.drivers.servo_driver import ServoDriver
 from robots.arm import ArmSpec
 from robots.catalog import ARMS
@@ -63,7 +63,7 @@ class CalibratedDriver(Driver, Protocol):
     """A driver whose signs and zeros are in a file."""
 
     @property
-    def calibration(self) -> AnyCalibration:
+    def calibration(self) -> ServoCalibration[Any]:
         """What the file says."""
         ...
 
@@ -135,7 +135,7 @@ def calibrate_joints(
     with tempfile.TemporaryDirectory() as folder:
         # from here on the arm is where the driver believes it to be
         draft = Path(folder) / "draft.json"
-        draft.write_bytes(_encode(old, zeros_at(ticks, posture, signs), signs))
+        write_json(draft, _replaced(old, zeros_at(ticks, posture, signs), signs))
         begun = given | {"calibration": str(draft)}
         flips = _ask_signs(spec, driver, begun, ask, confirm, by_key)
         if flips is None:
@@ -143,7 +143,7 @@ def calibrate_joints(
         found = np.where(flips, -signs, signs)
         zeros = zeros_at(ticks, posture, found)
         offsets = check_offsets(old.servos, zeros)
-        draft.write_bytes(_encode(old, zeros, found))
+        write_json(draft, _replaced(old, zeros, found))
         _build(driver, spec, begun)  # checks it
         replace_file(target, draft.read_bytes())
     joints = _describe(spec, zeros, offsets, found, flips)
@@ -275,12 +275,10 @@ def _went_back(
             )
 
 
-def _encode(calibration: AnyCalibration, zeros: Indices, signs: Array) -> bytes:
-    """The file of a calibration with other zeros and signs."""
-    struct: Any = calibration
+def _replaced(calibration: ServoCalibration[Any], zeros: Indices, signs: Array) -> msgspec.Struct:
+    """A calibration with other zeros and signs."""
     servos = [
         msgspec.structs.replace(servo, zero=int(zero), sign=int(sign))
-        for servo, zero, sign in zip(struct.servos, zeros, signs, strict=True)
+        for servo, zero, sign in zip(calibration.servos, zeros, signs, strict=True)
     ]
-    changed = msgspec.structs.replace(struct, servos=tuple(servos))
-    return msgspec.json.format(msgspec.json.encode(changed), indent=2) + b"\n"
+    return msgspec.structs.replace(calibration, servos=tuple(servos))

@@ -15,14 +15,14 @@ from adaptation.jobs.joint_swings import (
     find_swing,
 )
 from adaptation.jobs.park import open_arm
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.latency_file import (
     JointLatency,
     LatencyCalibration,
     now_utc,
 )
-from hw_interface.calibration.response import Follows, Response, explain_misfit, fit_response
+from hw_interface.calibration.response import FittedResponse, Response, explain_misfit, fit_response
 from hw_interface.control.tick_log import TickLog, Ticks, join
 from hw_interface.drivers import DRIVERS
 from robots.arm import ArmSpec
@@ -85,8 +85,7 @@ def calibrate_latency(
     fits = [_fit(spec, number, each, tick) for number, each in zip(joints, responses, strict=True)]
     found = _summarize(spec, driver, tick, joints, fits)
     if out is not None:
-        data = msgspec.json.format(msgspec.json.encode(found), indent=2)
-        replace_file(out, data + b"\n")
+        write_json(out, found)
     return LatencyResult(
         moved=True,
         calibration=found,
@@ -115,7 +114,7 @@ def _record(world: ArmWorld, arm: ArmSpec, swing: Swing, repeats: int) -> Respon
     return Response(ticks.t, ticks.q_set[:, swing.joint], ticks.q[:, swing.joint], motions)
 
 
-def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> Follows:
+def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> FittedResponse:
     """The fit of one joint; ArmError if it does not follow like one with a delay and a lag."""
     fit = fit_response(response, tick)
     problem = explain_misfit(fit)
@@ -125,7 +124,7 @@ def _fit(arm: ArmSpec, joint: int, response: Response, tick: float) -> Follows:
 
 
 def _summarize(
-    arm: ArmSpec, driver: str, tick: float, joints: list[int], fits: list[Follows]
+    arm: ArmSpec, driver: str, tick: float, joints: list[int], fits: list[FittedResponse]
 ) -> LatencyCalibration:
     """The delays of all motions together, and of each joint."""
     delays = np.concatenate([fit.delays for fit in fits])

@@ -1,7 +1,6 @@
 """``pliant calibrate payload``: mass and center of mass of what an arm's flange carries."""
 
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from adaptation.jobs.arm_options import check_options, default_clock
 from adaptation.jobs.jog import Jog
+from adaptation.jobs.park import open_arm
 from adaptation.jobs.payload_postures import choose_postures
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from hw_interface.arm_world import ArmWorld
 from hw_interface.calibration.payload import (
     FittedPayload,
@@ -110,9 +109,7 @@ def calibrate_payload(
     of_payload = payload_torques if by_torque else payload_wrenches
     rows = partial(of_payload, kinematics, to_flange)
     family = Jog(spec, SPEED)
-    given = check_options(driver, options or {}, 0)
-    clock = default_clock(driver)
-    with closing(ArmWorld(family, spec, driver, given, clock)) as world:
+    with open_arm(arm, driver, options, family) as world:
         begin = world.control.state["q_set"].copy()
         chosen = choose_postures(world, spec, rows, postures)
         if confirm is not None and not confirm(_describe(spec, begin, chosen)):
@@ -126,8 +123,7 @@ def calibrate_payload(
     check_rating(spec, found)
     result = _result(found, by_torque)
     if out is not None:
-        data = msgspec.json.format(msgspec.json.encode(result), indent=2)
-        replace_file(out, data + b"\n")
+        write_json(out, result)
     return result
 
 

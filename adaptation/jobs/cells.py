@@ -7,6 +7,7 @@ cell is finished the folder holds ``result.json``, from which pages are made wit
 from collections.abc import Iterator
 from math import inf
 from pathlib import Path
+from platform import node
 from time import monotonic, time
 from typing import Any
 
@@ -82,6 +83,21 @@ def cell_folder(cell: Cell, out: Path) -> Path:
     """
     digest = fingerprint(check_config(cell.training)).digest
     return out / f"{cell.name}-{digest}"
+
+
+def train_sent_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:
+    """Train a cell on the machine that it was sent to; see ``train_cell``.
+
+    Raises:
+        PliantError: this machine's code or versions are not those that the folder is named by, so
+            that the result would stand for another training.
+    """
+    own = cell_folder(cell, folder.parent)
+    if own.name != folder.name:
+        raise PliantError(
+            f"{node()} has other code or versions: its cell would be {own.name}, not {folder.name}"
+        )
+    return train_cell(cell, folder, stop_at)
 
 
 def train_cell(cell: Cell, folder: Path, stop_at: float = inf) -> CellResult:

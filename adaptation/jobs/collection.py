@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from adaptation.jobs.training_tasks import draw_tasks
 from adaptation.jobs.workers import LostWorkerError, ProcessWorker
 from adaptation.random_policy import RandomPolicy, concat_trials
 from adaptation.rollout import Policy, rollout
@@ -26,7 +25,6 @@ from policies.rl.replay import LearnsFromReplay
 from policies.settings import Configurable
 from robots.errors import PliantError
 from robots.world import Task
-from sim.task_samplers.uniform import UniformTasks
 from sim.vec_world import VecWorld
 
 # third number of seeds, after the run's seed and the iteration; a shard's number is the fourth
@@ -44,27 +42,6 @@ Order = tuple[int, Packed, list[Task]]  # the iteration to collect, with what, a
 def make_world(run: Run, n: int) -> VecWorld:
     """The n worlds that a run trains in, or is judged in while it trains."""
     return VecWorld(run.family, run.config.engine, n, seed=run.config.seed)
-
-
-def collect(
-    world: VecWorld,
-    method: Method[Any],
-    seed: int,
-    iteration: int,
-    tasks: list[Task] | None = None,
-) -> TrialBatch:
-    """The experience of one iteration; the first one also holds the schedule's random trials.
-
-    Args:
-        world: to act in.
-        method: acts.
-        seed: of the run.
-        iteration: counts from 0.
-        tasks: of the trial, and of each random trial; None: drawn as the family declares them.
-    """
-    if tasks is None:
-        tasks = draw_tasks(UniformTasks(world.family), method, seed, iteration, world.n)
-    return concat_trials(collect_each(world, method, seed, iteration, tasks))
 
 
 def collect_each(
@@ -253,13 +230,10 @@ def build_shard(
     collector = LocalCollector(run, role, config, worlds, shard)
 
     def collect_packed(iteration: int, packed: Packed, tasks: Sequence[Task]) -> Packed:
-        return _pack_trials(collector.collect_each(iteration, packed, tasks))
+        trials = collector.collect_each(iteration, packed, tasks)
+        return archive.pack([{**vars(trial), "ticks": vars(trial.ticks)} for trial in trials])
 
     return collect_packed
-
-
-def _pack_trials(trials: Sequence[TrialBatch]) -> Packed:
-    return archive.pack([{**vars(trial), "ticks": vars(trial.ticks)} for trial in trials])
 
 
 def unpack_trials(packed: Packed) -> list[TrialBatch]:

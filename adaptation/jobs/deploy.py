@@ -12,8 +12,9 @@ from adaptation.jobs.arm_session import ArmSession, Ending
 from adaptation.jobs.evaluate import explores
 from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.jobs.placing import sample_objects
-from adaptation.runs.records import EpisodeRecord, Event, Row, Timing
+from adaptation.runs.records import EpisodeRecord, Event, Row
 from adaptation.runs.run import Run
+from hw_interface.control.timing import Timing
 from hw_interface.recording.process import RecorderProcess
 
 

@@ -1,7 +1,7 @@
 """Evaluate a run in simulation: every policy on the same tasks with the same seeds."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from time import monotonic
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.reporting.progress import ProgressReporter
 from adaptation.reporting.statistics import compare_policies
 from adaptation.rollout import Policy, rollout
-from adaptation.runs.files import replace_file
+from adaptation.runs.files import write_json
 from adaptation.runs.records import POLICIES, Evaluation
 from adaptation.runs.run import Run
 from adaptation.runs.versions import current_commit
@@ -94,6 +94,7 @@ def evaluate(
         engine=engine,
         objects=names,
         by_object=success_by_object(family, results["adapted"]),
+        final_success=final_success(family, results),
     )
     _keep(run, result)
     return result
@@ -103,7 +104,7 @@ def _keep(run: Run, result: Evaluation) -> None:
     """Write the result to the run folder; a read-only folder is no error."""
     path = run.path / ("evaluation-objects.json" if result.objects else "evaluation.json")
     try:
-        replace_file(path, msgspec.json.format(msgspec.json.encode(result), indent=2))
+        write_json(path, result)
     except OSError as error:
         print(f"pliant: warning: {path} was not written: {error.strerror}", file=sys.stderr)
 
@@ -135,6 +136,17 @@ def explores(family: Family, episodes: int) -> list[bool]:
     last = family.evaluation_episodes if isinstance(family, EvaluatedSeveralTimes) else 1
     exploring = min(family.episodes, episodes) - last
     return [episode < exploring for episode in range(episodes)]
+
+
+def final_success(family: Family, results: Mapping[str, EpisodeGrid]) -> dict[str, float]:
+    """Each policy's success rate over tasks and the episodes that a trial ends with, in [0, 1].
+
+    Empty unless the family is ``EvaluatedSeveralTimes``.
+    """
+    if not isinstance(family, EvaluatedSeveralTimes):
+        return {}
+    last = family.evaluation_episodes
+    return {name: float(grid.success[-last:].mean()) for name, grid in results.items()}
 
 
 def episode_grid(family: Family, task: Task, trial: TrialBatch) -> EpisodeGrid:

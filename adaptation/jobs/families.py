@@ -14,7 +14,7 @@ from adaptation.runs import checkpoint
 from policies.config import MethodConfig
 from robots.world import Family
 from sim.engines import engine_for
-from sim.families import FAMILIES, make_family
+from sim.families import make_family
 from sim.speed import median_seconds, open_loop_run, random_actions, record, vec_world_run
 from sim.vec_world import VecWorld
 
@@ -103,8 +103,3 @@ def _episode_seconds(family: Family, engine: str, worlds: int) -> Mapping[str, f
         task = family.sample(np.random.default_rng(0), worlds)
         runs["ours"] = vec_world_run(world, task, random_actions(family, worlds))
         return median_seconds(runs, REPEATS)
-
-
-def default_names() -> list[str]:
-    """Every registered family, in the order of its name."""
-    return sorted(FAMILIES)

@@ -82,17 +82,14 @@ def fingerprint(config: RunConfig) -> Fingerprint:
     family = checkpoint.family_for(c.family, c.arm, c.settings, c.objects)
     found = {package: installed_version(package) for package in VERSIONS}
     versions = {name: version for name, version in found.items() if version is not None}
-    versions["C functions"] = "compiled" if _is_compiled() else "not compiled"
+    is_compiled = mlp_library() is not None and rollout_library() is not None
+    versions["C functions"] = "compiled" if is_compiled else "not compiled"
     return Fingerprint(
         config=_config_hash(config, family),
         family=family_hash(family),
         code=_code_hash(config, family),
         versions=versions,
     )
-
-
-def _is_compiled() -> bool:
-    return mlp_library() is not None and rollout_library() is not None
 
 
 def _config_hash(config: RunConfig, family: Family) -> str:

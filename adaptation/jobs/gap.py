@@ -101,7 +101,8 @@ def choose_engines(family: Family, names: Sequence[str]) -> tuple[str, str]:
     if len(supporting) < 2 and set(names) != set(supporting):
         for name in names:
             ENGINES[name]  # raises what engines there are
-        others = ", ".join(sorted(name for name in FAMILIES if _has_two(name)))
+        able = [name for name in FAMILIES if len(_supporting(FAMILIES[name]())) >= 2]
+        others = ", ".join(sorted(able))
         only = ", ".join(supporting) or "no engine"
         raise BadArgumentError(
             f"{family.name} runs on {only} alone, and a gap is between two engines; families that "
@@ -113,10 +114,6 @@ def choose_engines(family: Family, names: Sequence[str]) -> tuple[str, str]:
         engine_for(family.scene, name)
     first, second = names or supporting[:2]
     return first, second
-
-
-def _has_two(name: str) -> bool:
-    return len(_supporting(FAMILIES[name]())) >= 2
 
 
 def _supporting(family: Family) -> list[str]:

@@ -1,14 +1,12 @@
 """Move an arm by keys, in small steps, through the gate and the control process."""
 
 from collections.abc import Callable
-from contextlib import closing
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
-from adaptation.jobs.arm_options import check_options, default_clock
-from adaptation.jobs.park import NoTask
+from adaptation.jobs.park import NoTask, open_arm
 from hw_interface.arm_world import ArmWorld
 from hw_interface.published_signals import published_setpoint
 from robots.actions import JointVelocity
@@ -164,10 +162,7 @@ def jog(
     """
     spec = ARMS[arm]
     family = Jog(spec, speed)
-    clock = default_clock(driver)
-    given = check_options(driver, options or {}, 0)
-    world = ArmWorld(family, spec, driver=driver, driver_options=given, clock=clock)
-    with closing(world):
+    with open_arm(arm, driver, options, family) as world:
         family.begin = published_setpoint(world.control.state).q
         world.reset(family.sample(world.rng, 1))
         steps = Steps(spec, tool_speed)

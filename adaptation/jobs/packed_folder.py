@@ -1,13 +1,12 @@
 """A folder as bytes, for machines without a common disk, and back. Nothing is pickled."""
 
-import os
-import shutil
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import msgspec
 import zstandard
 
-from adaptation.runs.files import sync_folder
+from adaptation.runs import archive
 from robots.errors import DamagedError
 
 LEVEL = 3  # of the compression
@@ -18,7 +17,7 @@ def pack_folder(folder: Path) -> bytes:
 
     Only the process that writes the folder may call this: it finishes an interrupted replacement.
     """
-    _finish_replacement(folder)
+    archive.finish_interrupted_write(folder)
     files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -32,17 +31,7 @@ def unpack_folder(packed: bytes, folder: Path) -> None:
     Raises:
         DamagedError: these are not the bytes of a folder, or a file would lie outside of it.
     """
-    files = _unpack(packed)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    for parent in {(folder / name).parent for name in files}:
-        sync_folder(parent)
+    archive.write_files(_unpack(packed), folder)
 
 
 def _unpack(packed: bytes) -> dict[str, bytes]:
@@ -59,34 +48,10 @@ def _unpack(packed: bytes) -> dict[str, bytes]:
 
 
 def replace_folder(packed: bytes, folder: Path) -> None:
-    """Replace a folder by a packed one.
-
-    After a kill at any moment, ``pack_folder`` finds all the old files or all the new ones.
+    """Replace a folder by a packed one; see ``archive.replace``.
 
     Raises:
         DamagedError: see ``unpack_folder``; the folder is left as it is.
         OSError: there is no space; the folder is left as it is.
     """
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        unpack_folder(packed, partial)
-        _finish_replacement(folder)
-        partial.rename(_complete(folder))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    _finish_replacement(folder)
-
-
-def _complete(folder: Path) -> Path:
-    """Where a new folder lies once it is whole, until the old one is gone."""
-    return folder.with_name(f".{folder.name}.whole")
-
-
-def _finish_replacement(folder: Path) -> None:
-    """Put a new folder that is whole in the place of the old one."""
-    new = _complete(folder)
-    if new.is_dir():
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-        sync_folder(folder.parent)
+    archive.replace(folder, partial(unpack_folder, packed))

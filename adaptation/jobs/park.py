@@ -33,7 +33,6 @@ class NoTask(BaseFamily):
     tick = 0.05
     horizon = 1
     episodes = 1
-    hidden_reward = False
     task_names = ("goal.none",)
 
     def __init__(self, arm: ArmSpec) -> None:
@@ -72,13 +71,16 @@ class NoTask(BaseFamily):
         return {}
 
 
-def open_arm(arm: str, driver: str, options: dict[str, Any] | None) -> closing[ArmWorld]:
-    """Connect and enable an arm that is only moved from rest to rest; it is closed on exit.
+def open_arm(
+    arm: str, driver: str, options: dict[str, Any] | None, family: NoTask | None = None
+) -> closing[ArmWorld]:
+    """Connect and enable an arm without a policy; it is closed on exit.
 
     Args:
         arm: a name in ``ARMS``.
         driver: a name in ``DRIVERS``.
         options: of the driver.
+        family: what is commanded; None: only moves from rest to rest.
 
     Raises:
         BadArgumentError: an option does not exist.
@@ -86,7 +88,7 @@ def open_arm(arm: str, driver: str, options: dict[str, Any] | None) -> closing[A
     """
     spec = ARMS[arm]
     world = ArmWorld(
-        NoTask(spec),
+        family or NoTask(spec),
         spec,
         driver=driver,
         driver_options=check_options(driver, options or {}, 0),

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from adaptation.jobs.evaluate import explores
-from adaptation.jobs.view import check_out, check_screen, write_clips
+from adaptation.jobs.view import check_shown, show_clips
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.run import Run
 from policies.method import TrialBatch
@@ -19,7 +19,7 @@ from robots.signals import Signals
 from robots.world import Family, Step, Task
 from sim.outlines import SHAPES
 from sim.own_objects import shape_names
-from sim.rendering import Clip, show_window
+from sim.rendering import Clip
 from sim.rendering.clip import make_clip
 from sim.vec_world import VecWorld
 
@@ -84,7 +84,8 @@ def play(
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    _check(out, family, camera)
+    check_shown(out, family, camera)
+    torch.set_num_threads(1)
     task = _draw(family, 1, seed, split, values)
     columns = []
     returns = {}
@@ -98,7 +99,7 @@ def play(
             columns.append(_clips(name, task, trial, measured))
             returns[name] = trial.returns[:, 0].tolist()
             success[name] = trial.success[:, 0].tolist()
-    _show(out, family, columns, camera)
+    show_clips(out, family, columns, camera)
     return PlayResult(_name(out), _parameters(task, 0), returns, success)
 
 
@@ -127,7 +128,8 @@ def play_extremes(
         FileNotFoundError, DamagedError, RefusedError: see ``Run.load``.
     """
     family = run.family
-    _check(out, family, camera)
+    check_shown(out, family, camera)
+    torch.set_num_threads(1)
     task = _draw(family, tasks, seed, split, values)
     with closing(VecWorld(family, engine, tasks, seed=seed)) as world:
         trial, measured = _act(world, _find_policy(run, policy), task)
@@ -141,7 +143,7 @@ def play_extremes(
         episodes[name] = ShownEpisode(
             _parameters(task, index), float(last[index]), bool(trial.success[-1, index])
         )
-    _show(out, family, columns, camera)
+    show_clips(out, family, columns, camera)
     return ExtremesResult(_name(out), policy, tasks, **episodes)
 
 
@@ -159,30 +161,12 @@ def _find_policy(run: Run, name: str) -> Policy[Any]:
     raise BadArgumentError(f"{run.path} has no policy {name}; it has: {', '.join(names)}")
 
 
-def _check(out: Path | None, family: Family, camera: str | None) -> None:
-    """Refuse a window, a file or a camera that is not possible, before anything slow is done."""
-    family.scene.seen_by(camera)
-    if out is None:
-        check_screen()
-    else:
-        check_out(out, family)
-    torch.set_num_threads(1)
-
-
 def _draw(
     family: Family, count: int, seed: int, split: str, values: Mapping[str, Any] | None
 ) -> Task:
     """Tasks with some parameters set."""
     drawn = family.sample(np.random.default_rng([PLAY, seed]), count, split)
     return set_values(drawn, values or {}, shape_names(family))
-
-
-def _show(out: Path | None, family: Family, columns: list[list[Clip]], camera: str | None) -> None:
-    """Open a window, or write the file."""
-    if out is None:
-        show_window(family, [clip for clips in columns for clip in clips], camera)
-    else:
-        write_clips(out, family, columns, camera)
 
 
 def _name(out: Path | None) -> str | None:

@@ -13,7 +13,7 @@ from adaptation.jobs.arm_session import decorrelate_rng
 from adaptation.jobs.recording_notes import WEIGHTS, expected_latency
 from adaptation.jobs.trial_folder import TrialHeader
 from adaptation.jobs.tried_objects import tried_family, tried_policies
-from adaptation.jobs.view import check_out, check_screen, write_clips
+from adaptation.jobs.view import check_shown, show_clips
 from adaptation.recorded_world import DelayedUpdates, RecordedWorld, row
 from adaptation.rollout import Policy, rollout
 from adaptation.runs.files import read_record
@@ -27,7 +27,7 @@ from hw_interface.recording.reading import (
 from robots.errors import BadArgumentError, RefusedError
 from robots.world import Family, Task
 from sim.own_objects import Objects
-from sim.rendering import Clip, show_window
+from sim.rendering import Clip
 
 TOLERANCE = 1e-6  # of an action, which lies in [-1, 1]
 
@@ -92,10 +92,11 @@ def replay(
     objects = _own_objects(path)
     family = tried_family(run, objects)
     if out is not None or window:
-        _check_shown(family, out, camera)
+        check_shown(out, family, camera)
     trials = [_repeat(run, family, session, trial) for trial in session.trials]
     if out is not None or window:
-        _show(family, session, session.trials[number], out, camera)
+        clips = _clips(family, session, session.trials[number])
+        show_clips(out, family, [clips], camera)
     differences = [trial.largest_difference for trial in trials]
     compared = [difference for difference in differences if difference is not None]
     return ReplayResult(
@@ -193,32 +194,14 @@ def _task(trial: RecordedTrial) -> Task:
     return Task(tuple(parameters), values, np.array([trial.start.object]))
 
 
-def _check_shown(family: Family, out: Path | None, camera: str | None) -> None:
-    """Refuse what cannot be shown, before anything slow is done."""
-    family.scene.seen_by(camera)
-    if out is None:
-        check_screen()
-    else:
-        check_out(out, family)
-
-
-def _show(
-    family: Family,
-    session: RecordedSession,
-    trial: RecordedTrial,
-    out: Path | None,
-    camera: str | None,
-) -> None:
-    """Show the measured motion of a trial's episodes."""
+def _clips(family: Family, session: RecordedSession, trial: RecordedTrial) -> list[Clip]:
+    """The measured motion of a trial's episodes."""
     clips = []
     for number, decisions in enumerate(trial.episodes):
         result = "success" if decisions[-1].success else "no success"
         title = f"{trial.start.policy}, episode {number + 1} as measured: {result}"
         clips.append(_clip(family, session, trial, decisions, title))
-    if out is None:
-        show_window(family, clips, camera)
-    else:
-        write_clips(out, family, [clips], camera)
+    return clips
 
 
 def _clip(

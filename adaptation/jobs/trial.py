@@ -96,7 +96,8 @@ def run_trial(
         if operator is not None:
             operator.recordings = recordings_in(folder) - earlier
     endings = [ending, *_join_workers(helpers, folder)]
-    needs_check = config.realtime_episodes > 0 and not _has_realtime_check(config, folder)
+    has_check = any(record.clock != config.clock for record in read_episodes(folder))
+    needs_check = config.realtime_episodes > 0 and not has_check
     if needs_check and ending.park_error is None:  # else the arm is not to move again
         endings.append(run_realtime_check(run, config, folder, operator))
     result = summarize(run, config, folder, monotonic() - started)
@@ -256,10 +257,6 @@ def run_realtime_check(
     ):
         log.write(*session.run_object(name, policy, task, explore))
     return session.ending
-
-
-def _has_realtime_check(config: TrialConfig, folder: Path) -> bool:
-    return any(record.clock != config.clock for record in read_episodes(folder))
 
 
 def summarize(run: Run, config: TrialConfig, folder: Path, seconds: float) -> TrialResult:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from adaptation.runs.files import read_record, replace_file
+from adaptation.runs.files import read_record, write_json
 from adaptation.runs.log import read_log
 from adaptation.runs.records import EpisodeRecord
 from adaptation.runs.run import Run
@@ -68,7 +68,7 @@ def open_or_resume(run: Run, config: TrialConfig, folder: Path) -> None:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         header = msgspec.structs.replace(header, run=relpath(run.path.resolve(), folder.resolve()))
-        replace_file(path, msgspec.json.format(msgspec.json.encode(header), indent=2))
+        write_json(path, header)
         return
     earlier = read_record(path, TrialHeader)
     if earlier.fingerprints != header.fingerprints:

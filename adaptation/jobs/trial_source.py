@@ -1,5 +1,6 @@
 """Sources of a training's trials: collected between updates, or in parallel with them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,13 +12,14 @@ from adaptation.jobs.collection import (
     LocalCollector,
     Packed,
     ProcessCollector,
-    collect,
+    collect_each,
     make_world,
     pack_acting_state,
 )
 from adaptation.jobs.executor import Executor, ProcessExecutor
 from adaptation.jobs.shards import ShardedCollector
 from adaptation.jobs.training_tasks import TrainingTasks
+from adaptation.random_policy import concat_trials
 from adaptation.runs.run import Run
 from policies.method import Method, TrialBatch
 from robots.world import Task
@@ -54,64 +56,59 @@ class Helpers:
     executor: Executor[Any] | None = None  # of several collectors; None: this machine's processes
 
 
-class TrialSource(Protocol):
+class TrialSource(ABC):
     """Where the trial of an iteration comes from."""
 
+    def __init__(self, tasks: TrainingTasks) -> None:
+        """``tasks`` are those to collect in."""
+        self._tasks = tasks
+
+    @abstractmethod
     def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
         """The trial of this iteration; the task sampler has learned from it."""
-        ...
 
+    @abstractmethod
     def begin_next(self, method: Method[Any], iteration: int) -> None:
         """Announce the next iteration, which may be collected while the method learns."""
-        ...
 
     @property
     def log(self) -> dict[str, float]:
         """Numbers of the task sampler, for the log."""
-        ...
+        return self._tasks.sampler.log()
 
     def state_dict(self) -> dict[str, Any]:
         """State from which the next trial can be collected again, if it was begun."""
-        ...
+        return {SAMPLER: self._tasks.sampler.state_dict()}
 
+    @abstractmethod
     def close(self) -> None:
         """Release worlds and processes."""
-        ...
 
 
-class FreshTrials:
+class FreshTrials(TrialSource):
     """Every trial is collected by the method itself, with its newest weights."""
 
     def __init__(self, world: VecWorld, tasks: TrainingTasks, seed: int) -> None:
+        super().__init__(tasks)
         self._world = world
-        self._tasks = tasks
         self._seed = seed
 
     def next_trial(self, method: Method[Any], iteration: int) -> TrialBatch:
         """Collect it now."""
         tasks = self._tasks.draw(iteration)
-        trial = collect(self._world, method, self._seed, iteration, tasks)
+        trial = concat_trials(collect_each(self._world, method, self._seed, iteration, tasks))
         self._tasks.learn(trial)
         return trial
 
     def begin_next(self, method: Method[Any], iteration: int) -> None:
         """Nothing is collected before the method has learned."""
 
-    @property
-    def log(self) -> dict[str, float]:
-        """What the task sampler tells."""
-        return self._tasks.sampler.log()
-
-    def state_dict(self) -> dict[str, Any]:
-        """The task sampler's state."""
-        return {SAMPLER: self._tasks.sampler.state_dict()}
-
     def close(self) -> None:
         """Release the worlds."""
         self._world.close()
 
 
-class CopiedTrials:
+class CopiedTrials(TrialSource):
     """Trials are collected by copies of the method.
 
     With overlap this is done while the method learns from the trial before. The first two are
@@ -135,9 +132,9 @@ class CopiedTrials:
             packed: the weights that it is collected with; None: those that the method has then.
             overlap: whether to collect while the method learns.
         """
+        super().__init__(tasks)
         self._overlap = overlap
         self._collector = collector
-        self._tasks = tasks
         self._collected_with: Packed | None = None
         if packed is not None:
             self._begin(iteration, packed)
@@ -160,14 +157,9 @@ class CopiedTrials:
         self._collector.begin(iteration, packed, self._tasks.draw(iteration))
         self._collected_with = packed
 
-    @property
-    def log(self) -> dict[str, float]:
-        """What the task sampler tells."""
-        return self._tasks.sampler.log()
-
     def state_dict(self) -> dict[str, Any]:
         """The task sampler's state, and the weights of the iteration that was begun."""
-        state: dict[str, Any] = {SAMPLER: self._tasks.sampler.state_dict()}
+        state = super().state_dict()
         if self._collected_with is not None:
             weights, form = self._collected_with
             state[WEIGHTS] = np.frombuffer(weights, np.uint8)

@@ -55,47 +55,56 @@ def view(
             that way, or there is no such camera.
     """
     family = make_family(name, arm)
-    family.scene.seen_by(camera)
-    if out is None and _has_screen():
-        check_screen()
-        show_window(family, record_trial(family, seed), camera)
-        return None
-    out = out or Path(f"{file_name(family.name, arm)}.mp4")
-    check_out(out, family)
-    write_clips(out, family, [record_trial(family, seed)], camera)
+    if out is None and not _has_screen():
+        out = Path(f"{file_name(family.name, arm)}.mp4")
+    check_shown(out, family, camera)
+    show_clips(out, family, [record_trial(family, seed)], camera)
     return out
 
 
-def check_out(out: Path, family: Family) -> None:
-    """Refuse a file that could not be written, before anything slow is done.
+def check_shown(out: Path | None, family: Family, camera: str | None) -> None:
+    """Refuse a file, a window or a camera that is not possible, before anything slow is done.
+
+    Args:
+        out: the file to write; None: a window.
+        family: what is shown.
+        camera: one of the family's scene; None: see ``Scene.cameras``.
 
     Raises:
-        BadArgumentError: see ``check_writable``; or it is a 3-D playback of a body that is no arm.
+        BadArgumentError: see ``check_writable`` and ``check_screen``; or there is no such camera,
+            or it is a 3-D playback of a body that is no arm.
     """
+    family.scene.seen_by(camera)
+    if out is None:
+        check_screen()
+        return
     check_writable(out, ENDINGS)
     if out.suffix == ".html" and make_kinematics(family.body) is None:
         raise BadArgumentError(f"{family.name} has no arm to show in 3-D; write a .mp4 or .png")
 
 
-def write_clips(
-    out: Path, family: Family, columns: Sequence[Sequence[Clip]], camera: str | None = None
+def show_clips(
+    out: Path | None, family: Family, columns: Sequence[Sequence[Clip]], camera: str | None = None
 ) -> None:
-    """Write a trial to a file; the ending of its name selects the format.
+    """Show a trial in a window, or write it to a file; the ending of its name selects the format.
 
     Args:
-        out: the file; see ``check_out``.
+        out: the file; see ``check_shown``.
         family: the family of the trial.
         columns: the episodes of each policy; in a picture and a video the policies are side by
-            side, in a 3-D playback one after the other.
+            side, in a window and a 3-D playback one after the other.
         camera: one of the family's scene; None: see ``Scene.cameras``.
 
     Raises:
         BadArgumentError: there is no such camera.
     """
-    family.scene.seen_by(camera)
+    in_turn = [clip for clips in columns for clip in clips]
+    if out is None:
+        show_window(family, in_turn, camera)
+        return
     with whole_file(out) as new:
         if out.suffix == ".html":
-            _write_page(new, family, [clip for clips in columns for clip in clips], camera)
+            _write_page(new, family, in_turn, camera)
         elif out.suffix == ".png":
             write_picture(new, _draw_picture(family, columns, camera))
         else:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 import torch
 
 from adaptation.background import Background
@@ -12,7 +11,7 @@ from adaptation.jobs.operator_console import OperatorConsole
 from adaptation.metrics import episode_metrics
 from adaptation.reporting.metrics import describe_metric
 from adaptation.rollout import Next
-from adaptation.runs.records import EpisodeRecord, Timing, finite
+from adaptation.runs.records import EpisodeRecord, finite
 from hw_interface.arm_world import ArmWorld
 from policies.method import Transition, TrialBatch, stack
 from robots.world import Step, Task
@@ -137,7 +136,7 @@ class Visit:
         parameters = [finite(value) for value in task.values[0]]
         known = dict(zip(task.names, parameters, strict=True))
         (object_name,) = object_names(family, task)
-        timing = msgspec.convert(self._world.timing(), Timing | None)
+        timing = self._world.timing()
         records = []
         for e in range(len(trial.returns)):
             record = EpisodeRecord(

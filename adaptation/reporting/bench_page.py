@@ -1,13 +1,15 @@
 """The page of a suite's results, with its figures; made from the cells' ``result.json`` alone."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from adaptation.jobs.bench import CellStatus
+from adaptation.jobs.cell_records import Cell
 from adaptation.reporting.bench_figures import draw_family
 from adaptation.reporting.bench_results import (
     EngineResults,
@@ -19,6 +21,8 @@ from adaptation.reporting.bench_results import (
 from adaptation.reporting.bench_tables import (
     MISSING_MARK,
     OLDER_MARK,
+    Row,
+    best_row,
     budget_rows,
     cell_rows,
     describe_machine,
@@ -119,7 +123,7 @@ def _family_section(
     tables = {one.engine: markdown_table(result_rows(one)) for one in engines}
     notes = [note for one in engines for note in _notes(one)]
     notes += _reference_notes(cells)
-    notes += _cell_notes(cells)
+    notes += cell_notes(cells, attrgetter("name"))
     return {
         "name": family,
         "earlier": None,
@@ -180,16 +184,16 @@ def _shorter_references(unit: str, steps: Mapping[str, Sequence[int]]) -> list[s
     return notes
 
 
-def _cell_notes(cells: Sequence[CellStatus]) -> list[str]:
+def cell_notes(cells: Sequence[CellStatus], name_of: Callable[[Cell], str]) -> list[str]:
     """Cells without a result or with one of other code, and engines that were left out."""
     names: dict[str, list[str]] = {}  # of the cells that each note is about
     for status in cells:
-        for note in describe_problems(status):
-            names.setdefault(note, []).append(f"`{status.cell.name}`")
+        for note in _problems(status):
+            names.setdefault(note, []).append(f"`{name_of(status.cell)}`")
     return [f"{note}: {', '.join(about)}." for note, about in names.items()]
 
 
-def describe_problems(status: CellStatus) -> list[str]:
+def _problems(status: CellStatus) -> list[str]:
     """What is to be said of a cell before its name."""
     if status.error is not None:
         return [f"Failed ({status.error.strip().splitlines()[-1]})"]
@@ -214,9 +218,9 @@ def _number_machines(statuses: Sequence[CellStatus], earlier: Sequence[str]) -> 
 
 
 def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> None:
-    """Write success in the last episode of every method between the marks in a file.
+    """Write success in the last episode between the marks in a file: each family's best method.
 
-    Where the page has kept an earlier section on a family, its rows are kept too.
+    Where the page has kept an earlier section on a family, its row is kept too.
 
     Raises:
         BadArgumentError: see ``check_marks``.
@@ -228,20 +232,30 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         if KEPT in sections.get(family, ""):
-            rows += earlier_rows(summary, family)
-            continue
-        for engine in engines_of(cells)[:1]:
-            missing = {one.cell.training.method for one in cells if not _is_finished(one)}
-            older = {one.cell.training.method for one in cells if _is_older(one)}
-            results = engine_results(cells, engine)
-            rows += summary_rows(results, family, frozenset(missing), frozenset(older))
+            of_family = earlier_rows(summary, family)
+        else:
+            of_family = _family_rows(family, cells)
+        if of_family:
+            rows.append(best_row(of_family))
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
-    title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
+    title = "Success (%) in the last episode, on held-out tasks, of the method that adapts best on"
+    title += f" each family\n([all methods]({link})):"
     summary = f"{title}\n\n{markdown_table(rows)}"
     for mark, footnote in FOOTNOTES.items():
         if any(mark in row["method"] for row in rows):
             summary += f"\n{footnote}\n"
     replace_file(readme, (before + BEGIN + summary + END + after).encode())
+
+
+def _family_rows(family: str, cells: Sequence[CellStatus]) -> list[Row]:
+    """The summary's rows of all methods on a family, in its first engine."""
+    missing = {one.cell.training.method for one in cells if not _is_finished(one)}
+    older = {one.cell.training.method for one in cells if _is_older(one)}
+    rows = []
+    for engine in engines_of(cells)[:1]:
+        results = engine_results(cells, engine)
+        rows += summary_rows(results, family, frozenset(missing), frozenset(older))
+    return rows
 
 
 def _is_finished(status: CellStatus) -> bool:

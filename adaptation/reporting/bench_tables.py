@@ -8,15 +8,15 @@ from adaptation.jobs.bench import CellStatus
 from adaptation.jobs.cell_records import CellResult
 from adaptation.reporting.bench_results import EngineResults, MethodResults, methods_of
 from adaptation.reporting.metrics import describe_metric
+from adaptation.reporting.table import percent
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.records import (
     REFERENCES,
     Estimate,
     GapClosed,
-    Interval,
     PolicyResult,
 )
 
-UNKNOWN = "–"
 MISSING_MARK = "*"  # of a method of which a training is missing or unfinished
 OLDER_MARK = "†"  # of a method of which a training is of earlier code or settings
 SMALLEST_P = 0.001  # a smaller p-value is shown as this
@@ -56,7 +56,7 @@ def _outcome_cells(result: PolicyResult) -> Row:
     cells = {}
     for number, rate in enumerate(result.success):
         interval = result.success_interval[number]
-        cells[f"success, %: episode {number + 1}"] = _percent(rate, interval)
+        cells[f"success, %: episode {number + 1}"] = percent(rate, interval)
     for name, medians in result.metric_medians.items():
         metric = describe_metric(name)
         unit = f", {metric.unit}" if metric.unit else ""
@@ -64,14 +64,6 @@ def _outcome_cells(result: PolicyResult) -> Row:
     last = result.returns[-1]
     cells["return"] = UNKNOWN if last is None else f"{last:.2f}"
     return cells
-
-
-def _percent(share: float, interval: Interval | None) -> str:
-    text = f"{100 * share:.0f}"
-    if interval is not None:
-        low, high = interval
-        text += f" [{100 * low:.0f}, {100 * high:.0f}]"
-    return text
 
 
 def _estimate(estimate: Estimate | None) -> str:
@@ -96,7 +88,7 @@ def _gap(gap: GapClosed) -> str:
     """The share in percent; a dash if there is none, and a note gives the reason."""
     if gap.value is None:
         return UNKNOWN
-    return _percent(gap.value, gap.interval)
+    return percent(gap.value, gap.interval)
 
 
 def summary_rows(
@@ -126,10 +118,15 @@ def summary_rows(
         row["seeds"] = str(results.seeds)
         row["blind"] = _last_success(results.blind)
         row["no adaptation"] = _last_success(results.no_adaptation)
-        row["adapted"] = _percent(results.adapted.success[-1], results.adapted.success_interval[-1])
+        row["adapted"] = percent(results.adapted.success[-1], results.adapted.success_interval[-1])
         row["oracle"] = _last_success(results.oracle)
         rows.append(row)
     return rows
+
+
+def best_row(rows: Sequence[Row]) -> Row:
+    """The row of a summary with the highest adapted success; the first of equal ones."""
+    return max(rows, key=lambda row: float(row["adapted"].split()[0]))
 
 
 def _last_success(result: PolicyResult | None) -> str:

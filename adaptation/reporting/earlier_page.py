@@ -9,10 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.records import REFERENCES, Interval
 from robots.errors import DamagedError
 
-UNKNOWN = "–"
 KEPT = "*Of an earlier page: not all of its results are at hand.*"
 MACHINES = "Machines"  # heading of the last section
 HEADING = re.compile(r"^## (.+)\n", re.MULTILINE)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from adaptation.jobs.families import FamilyMeasure
-from adaptation.reporting.bench_tables import UNKNOWN, Row, markdown_table
+from adaptation.reporting.bench_tables import Row, markdown_table
 from adaptation.reporting.earlier_page import ReferenceRow
-from adaptation.reporting.table import percent_interval
+from adaptation.reporting.table import percent
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.versions import Machine
 
 INTRODUCTION = """\
@@ -56,7 +57,7 @@ def _result(row: ReferenceRow | None) -> str:
     """Success with its interval, and the metric: ``98 [93, 99], distance 1.04 cm``."""
     if row is None:
         return UNKNOWN
-    text = f"{100 * row.success:.0f}{percent_interval(row.interval)}"
+    text = percent(row.success, row.interval)
     if row.value is None:
         return text
     label, _, unit = row.metric.removesuffix(" (median)").partition(", ")

@@ -21,12 +21,7 @@ COLORS = {
     "blind": "#8a8f98",
     "oracle": "#2f7d4f",
 }
-LABELS = {
-    "adapted": "adapted",
-    "no_adaptation": "no adaptation",
-    "blind": "blind",
-    "oracle": "oracle",
-}
+LABELS = {policy: policy.replace("_", " ") for policy in POLICIES}
 RIVAL_COLORS = ("#3b6fb6", "#8e5ea2", "#a8862b", "#3a8f95")  # in turn, in the order of their names
 SMOOTHING = 1 / 20  # width of the moving average, as a share of the curve
 BAR_OFFSET = 0.06  # horizontal distance between the error bars of two policies, in episodes
@@ -39,9 +34,8 @@ def color_map(policies: Iterable[str]) -> dict[str, str]:
 
 
 def label_map(policies: Iterable[str]) -> dict[str, str]:
-    """A name for each policy; rivals have their own."""
-    own_names = {policy: policy.replace("_", " ") for policy in policies}
-    return own_names | LABELS
+    """A name for each policy, rivals included."""
+    return LABELS | {policy: policy.replace("_", " ") for policy in policies}
 
 
 def success_curve(results: Mapping[str, PolicyResult]) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from adaptation.reporting.metrics import describe_metric
-from adaptation.reporting.table import LABEL, UNKNOWN, line, percent_interval
+from adaptation.reporting.table import LABEL, line, percent
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.gap_records import Correlation, Divergence, EngineGap, OutcomeGap, SuccessGap
 from adaptation.runs.records import Row
 from robots.counting import counted
@@ -68,10 +69,8 @@ def _coefficient(correlation: Correlation) -> Sequence[str]:
 
 def _success_lines(success: SuccessGap, engines: tuple[str, str]) -> list[str]:
     intervals = success.intervals or (None, None)
-    rates = []
-    for rate, interval in zip(success.rates, intervals, strict=True):
-        rates.append(f"{100 * rate:.0f}{percent_interval(interval)}")
-    agreement = f"{100 * success.agreement:.0f} %{percent_interval(success.agreement_interval)}"
+    rates = list(map(percent, success.rates, intervals))
+    agreement = percent(success.agreement, success.agreement_interval, " %")
     first, second = engines
     return [
         line("success, %", rates),

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from adaptation.reporting.words import UNKNOWN
+
 # Endings of a metric's name: the unit that is shown, and the factor to it.
 UNITS = {
     "_m": ("cm", 100.0),
@@ -23,7 +25,7 @@ class Metric(NamedTuple):
     def show(self, value: float | None) -> str:
         """A value given in SI units, with three digits; a dash where it is unknown."""
         if value is None:
-            return "–"
+            return UNKNOWN
         return f"{self.factor * value:.3g}"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from adaptation.reporting.figures import COLORS, LABELS, heldout_curve, learning_curve, loss_curves
 from adaptation.reporting.metrics import describe_metric
 from adaptation.reporting.trial_page import TrialHeader, find_run, read_header, trial_context
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs import checkpoint
 from adaptation.runs.files import check_writable, replace_file
 from adaptation.runs.log import read_log
@@ -21,7 +22,6 @@ from policies.settings import flatten
 from robots.errors import BadArgumentError
 
 TEMPLATES = Path(__file__).parent / "templates"
-UNKNOWN = "–"
 
 Line = TypeVar("Line", bound=msgspec.Struct)  # of a log
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 from adaptation.jobs.bench import CellStatus
 from adaptation.jobs.grid import describe_cell
-from adaptation.reporting.bench_page import describe_problems
+from adaptation.reporting.bench_page import cell_notes
 from adaptation.reporting.bench_results import (
     MethodResults,
     engine_results,
     engines_of,
     families_of,
 )
-from adaptation.reporting.bench_tables import UNKNOWN, Row, markdown_table, result_rows
+from adaptation.reporting.bench_tables import Row, markdown_table, result_rows
 from adaptation.reporting.statistics import compare_seeds
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.files import replace_file
 from adaptation.runs.records import REFERENCES
 from robots.errors import BadArgumentError
@@ -66,7 +67,7 @@ def sweep_tables(points: Sequence[PointStatuses], references: Sequence[CellStatu
             tasks = statuses[0].cell.judging.tasks
             parts.append(f"{tasks} held-out tasks, judged in `{engine}`:\n")
             parts += _engine_parts(own, shared, engine)
-        notes = _problems(statuses)
+        notes = cell_notes(statuses, describe_cell)
         if notes:
             parts.append("".join(f"- {note}\n" for note in notes))
     return "\n".join([*parts, f"{CAUTION}\n"])
@@ -143,15 +144,6 @@ def _lead(best: MethodResults, other: MethodResults) -> tuple[float, float, floa
     if estimate.value is None or estimate.interval is None:
         return None
     return (estimate.value, *estimate.interval)
-
-
-def _problems(statuses: Sequence[CellStatus]) -> list[str]:
-    """What is missing, and what to read with care, with the cells that it is about."""
-    about: dict[str, list[str]] = {}
-    for status in statuses:
-        for problem in describe_problems(status):
-            about.setdefault(problem, []).append(f"`{describe_cell(status.cell)}`")
-    return [f"{problem}: {', '.join(cells)}." for problem, cells in about.items()]
 
 
 def unvaried_references(suite: Sequence[CellStatus], varied: Collection[str]) -> list[CellStatus]:

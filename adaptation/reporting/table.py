@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.records import (
     POLICIES,
     Comparison,
@@ -16,7 +17,6 @@ from robots.counting import counted
 
 LABEL = 31  # characters of a line's first column
 CELL = 14  # characters of the others
-UNKNOWN = "–"
 
 Cells = list[str]  # of a line, one per episode
 
@@ -86,18 +86,16 @@ def line(label: str, cells: Cells) -> str:
 
 def _rates(result: PolicyResult) -> Cells:
     """Success in percent, with its interval."""
-    cells = []
-    for rate, interval in zip(result.success, result.success_interval, strict=True):
-        cells.append(f"{100 * rate:.0f}" + percent_interval(interval))
-    return cells
+    return list(map(percent, result.success, result.success_interval))
 
 
-def percent_interval(interval: Interval | None) -> str:
-    """The ends of an interval of a share in percent, after a space; empty without one."""
+def percent(share: float, interval: Interval | None, unit: str = "") -> str:
+    """A share in percent with its unit, and the ends of its interval if it has one."""
+    text = f"{100 * share:.0f}{unit}"
     if interval is None:
-        return ""
+        return text
     low, high = interval
-    return f" [{100 * low:.0f}, {100 * high:.0f}]"
+    return f"{text} [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def _returns(result: PolicyResult) -> Cells:
@@ -106,10 +104,7 @@ def _returns(result: PolicyResult) -> Cells:
 
 def _numbers(row: Row) -> Cells:
     """Three digits; a dash where a number is not known."""
-    cells = []
-    for value in row:
-        cells.append(UNKNOWN if value is None else f"{value:.3f}")
-    return cells
+    return [UNKNOWN if value is None else f"{value:.3f}" for value in row]
 
 
 def describe_estimate(label: str, estimate: Estimate) -> list[str]:
@@ -130,7 +125,7 @@ def describe_estimate(label: str, estimate: Estimate) -> list[str]:
 def _share(gap: GapClosed) -> str:
     if gap.value is None:
         return f"none: {gap.note}"
-    return f"{100 * gap.value:.0f} %" + percent_interval(gap.interval)
+    return percent(gap.value, gap.interval, " %")
 
 
 def _describe_sample(comparison: SeedComparison) -> str:

@@ -4,6 +4,7 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _object_rows(records: Sequence[EpisodeRecord], folder: Path) -> list[ObjectR
     """One row for each object, in their order."""
     labels = kept_labels(folder)
     rows: dict[int, ObjectRow] = {}
-    for record in sorted(records, key=_object_and_episode):
+    for record in sorted(records, key=attrgetter("object", "episode")):
         number = record.object
         if number not in rows:
             shape = _shape_name(record)
@@ -134,10 +135,6 @@ def _skipped_name(folder: Path, number: int) -> str:
     """An object that was skipped: its number from 1, and its label."""
     label = str(label_of(kept_labels(folder), number))
     return f"{number + 1} ({label})" if label else str(number + 1)
-
-
-def _object_and_episode(record: EpisodeRecord) -> tuple[int, int]:
-    return record.object, record.episode
 
 
 def _shape_name(record: EpisodeRecord) -> str:

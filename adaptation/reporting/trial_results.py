@@ -8,6 +8,7 @@ from adaptation.reporting.estimators import known_mean, mean_band
 from adaptation.reporting.figures import color_map, label_map, metric_curve, success_curve
 from adaptation.reporting.metrics import Metric, describe_metric
 from adaptation.reporting.table import present_policies
+from adaptation.reporting.words import UNKNOWN
 from adaptation.runs.records import PolicyResult, TrialResult
 
 Cells = list[tuple[str, str]]  # of a policy's row: a number and what stands below it
@@ -87,6 +88,6 @@ def _metric_cells(result: PolicyResult, name: str | None, metric: Metric) -> Cel
 def _return_cells(result: PolicyResult) -> Cells:
     cells = []
     for value in result.returns:
-        shown = "–" if value is None else f"{value:.2f}"
+        shown = UNKNOWN if value is None else f"{value:.2f}"
         cells.append((shown, ""))
     return cells

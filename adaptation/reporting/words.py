@@ -1,5 +1,7 @@
 """Words for task parameters and verdicts: the same in the report and on the live page."""
 
+UNKNOWN = "–"  # in the place of a number
+
 # Task parameters that are shown for each object, with their headings.
 PHYSICS = {
     "object.friction": "friction",

@@ -7,6 +7,8 @@ import hashlib
 import math
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,19 +54,29 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def write(folder: Path, files: dict[str, bytes]) -> None:
-    """Replace a folder by these files and their manifest.
-
-    After a kill at any moment the folder holds all the old files or all the new ones.
-    """
-    finish_interrupted_write(folder)
-    new, old = _temporary_names(folder)
+    """Replace a folder by these files and their manifest; see ``replace``."""
     entries = {}
     for name, data in files.items():
         entries[name] = Entry(hashlib.sha256(data).hexdigest(), len(data))
     manifest = msgspec.json.encode(Manifest(1, entries))
+    replace(folder, partial(write_files, {**files, MANIFEST: manifest}))
+
+
+def replace(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Replace a folder.
+
+    After a kill at any moment it holds all the old files or all the new ones, once
+    ``finish_interrupted_write`` was called; after an error, such as a full disk, the old ones.
+
+    Args:
+        folder: to replace, or to make.
+        fill: makes and fills a folder of another name; returns when everything is on disk.
+    """
+    finish_interrupted_write(folder)
+    new, old = _temporary_names(folder)
     try:
-        _write_files(new, {**files, MANIFEST: manifest})
-    except OSError:  # the disk is full: the old files stay
+        fill(new)
+    except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
     if folder.exists():
@@ -74,19 +86,22 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Create and fill a folder; returns when everything is on disk."""
-    folder.mkdir(parents=True)
+def write_files(files: dict[str, bytes], folder: Path) -> None:
+    """Write files into a folder and those within it, which are made; all are on disk then."""
+    folders = {folder, *((folder / name).parent for name in files)}
+    for parent in folders:
+        parent.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         with open(folder / name, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    sync_folder(folder)
+    for parent in folders:
+        sync_folder(parent)
 
 
 def finish_interrupted_write(folder: Path) -> None:
-    """Finish or undo a ``write`` that was killed; only the process that writes may call this."""
+    """Finish or undo a ``replace`` that was killed; only the process that writes may call this."""
     new, old = _temporary_names(folder)
     if old.exists() and not folder.exists():
         old.rename(folder)

@@ -28,6 +28,11 @@ def replace_file(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_json(path: Path, record: object) -> None:
+    """Write a record as indented JSON, as ``replace_file`` does."""
+    replace_file(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """The name to write a file under; at the end of the block it replaces ``path``.

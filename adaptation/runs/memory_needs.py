@@ -9,6 +9,7 @@ are counted by its engine.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod, sqrt
+from operator import attrgetter
 from typing import Any
 
 from adaptation.problem import problem_of
@@ -122,7 +123,7 @@ def _check(needs: list[Need], reference_needs: list[Need]) -> None:
     total = PROCESS_BYTES + _sum(needs) + _sum(reference_needs)
     if total <= memory:
         return
-    largest = max(needs, key=_size)
+    largest = max(needs, key=attrgetter("size"))
     training = "the training with its references" if reference_needs else "the training"
     message = (
         f"{largest.describe()} is not allowed: "
@@ -252,10 +253,6 @@ def _widths(values: dict[str, Any]) -> list[int]:
     for width in _find(values, WIDTHS).values():
         widths += width if isinstance(width, tuple) else [width]
     return widths
-
-
-def _size(need: Need) -> float:
-    return need.size
 
 
 def _sum(needs: Iterable[Need]) -> float:

@@ -11,6 +11,8 @@ from typing import SupportsFloat
 import msgspec
 from msgspec import field
 
+from hw_interface.control.timing import Timing
+
 REFERENCES = ("blind", "oracle")  # the floor and the ceiling that a method is compared with
 POLICIES = ("adapted", "no_adaptation", *REFERENCES)
 
@@ -47,25 +49,6 @@ class Event(msgspec.Struct, frozen=True):
     event: str  # "STALE", "BELIEF_NOT_FINITE", ...
     stamp: float  # s since the source started
     detail: float | None  # its unit depends on the event; null where it is not finite
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """Median, 99th percentile and maximum of a duration, ms."""
-
-    p50: float
-    p99: float
-    max: float
-
-
-class Timing(msgspec.Struct, frozen=True):
-    """How the control loop kept time in real time, and how long the policy took."""
-
-    rate_hz: float
-    ticks: int
-    missed: int  # ticks
-    realtime: bool  # whether SCHED_FIFO was granted
-    lateness_ms: Quantiles
-    policy_ms: Quantiles  # from an observation to its action
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -180,6 +163,9 @@ class Evaluation(Comparison, frozen=True, kw_only=True):
     objects: list[str] = []  # names of a user's, where the tasks had those instead of the run's own
     # success rate of adapted in the last episode by the name of a user's object
     by_object: dict[str, float] = {}
+    # success rate by policy over the last episodes, where the family's trials end with several
+    # episodes of evaluation
+    final_success: dict[str, float] = {}
 
 
 class TrialResult(Comparison, frozen=True, kw_only=True):

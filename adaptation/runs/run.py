@@ -13,7 +13,8 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
-from adaptation.runs.files import UNREADABLE, read_regular_file, replace_file
+from adaptation.runs.expected_latency import latency_in_decisions, standstill_at_start
+from adaptation.runs.files import UNREADABLE, read_regular_file, write_json
 from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
 from adaptation.runs.memory_needs import check_needs
@@ -77,9 +78,8 @@ class Run:
         }
         is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        text = msgspec.json.format(msgspec.json.encode(document), indent=2)
         try:
-            replace_file(path / "config.json", text)
+            write_json(path / "config.json", document)
         except OSError:
             if is_new:
                 path.rmdir()
@@ -131,7 +131,7 @@ class Run:
         file = self.path / "config.json"
         document = msgspec.json.decode(file.read_bytes())
         document["config"] = msgspec.to_builtins(config)
-        replace_file(file, msgspec.json.format(msgspec.json.encode(document), indent=2))
+        write_json(file, document)
         return Run(self.path, config)
 
     def with_latency(self, latency: float) -> "Run":
@@ -261,8 +261,10 @@ class Run:
         if arm is not None and missing is not None:
             raise RefusedError(f"{self.path}: {missing}")
         if isinstance(loaded.method, MpcMethod):
-            decision = self.family.dt * self.family.action_repeat
-            loaded.method.expect_latency(self.latency / decision)
+            family = self.family
+            decisions = latency_in_decisions(family, self.latency)
+            standstill = standstill_at_start(family) if decisions > 0 else None
+            loaded.method.expect_latency(decisions, standstill)
         loaded.restore()
         yield "adapted", loaded.method
         loaded.restore()

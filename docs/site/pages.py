@@ -44,7 +44,7 @@ GUIDES = {
 }
 EVIDENCE = {
     "Results": "results.md",
-    "Every method on one family": "quick.md",
+    "Every method on two families": "quick.md",
     "Experiments": "experiments.md",
     "Speed": "speed.md",
 }

@@ -41,7 +41,7 @@ class Response:
 
 
 @dataclass(frozen=True)
-class Follows:
+class FittedResponse:
     """How a joint follows."""
 
     delays: Array  # (m,) s
@@ -55,7 +55,7 @@ class Follows:
     size: float  # rad, root mean square of the commanded motion about its middle
 
 
-def fit_response(response: Response, tick: float) -> Follows:
+def fit_response(response: Response, tick: float) -> FittedResponse:
     """Fit delay and lag.
 
     Args:
@@ -85,7 +85,7 @@ def fit_response(response: Response, tick: float) -> Follows:
     return fit.describe(lag, total, split)
 
 
-def explain_misfit(fit: Follows) -> str:
+def explain_misfit(fit: FittedResponse) -> str:
     """Why the fit of one joint may not be used; empty if it may."""
     if not 0.5 < np.median(fit.gains) < 1.5:
         return f"it moves {np.median(fit.gains):.2f} times as far as it is commanded to"
@@ -145,7 +145,7 @@ class _Fit:
             misfits += of_motion
         return float(candidates[int(np.argmin(misfits))])
 
-    def describe(self, lag: float, total: float, split: float) -> Follows:
+    def describe(self, lag: float, total: float, split: float) -> FittedResponse:
         """The best delays with this lag, and how well they are known."""
         curve = self._curve(lag)
         later = self._curve(lag + STEP)
@@ -172,7 +172,7 @@ class _Fit:
             squares += misfit
             count += len(shape)
         about_middle = self._command - (self._command.max() + self._command.min()) / 2
-        return Follows(
+        return FittedResponse(
             delays=np.array(delays),
             errors=np.array(errors),
             gains=np.array(gains),

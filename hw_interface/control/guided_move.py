@@ -5,7 +5,7 @@ import numpy as np
 from hw_interface.control.events import Event, Report
 from robots.arm import ArmSpec, Limits
 from robots.bodies import make_arm_gate
-from robots.clearance import Clearance
+from robots.clearance import Clearance, clearance_of
 from robots.driver import REACHED
 from robots.kinematics import Kinematics
 from robots.motion import Move, explain_block
@@ -131,10 +131,10 @@ class Mover:
         """Create the gates for ticks of ``dt`` s; ``limits`` are those of an episode."""
         self._arm = arm
         self.kinematics = Kinematics(arm)
-        self._clearance = Clearance(self.kinematics)
+        self._clearance = clearance_of(self.kinematics)
         self._report = report
-        self._move_gate = make_arm_gate(arm, arm.move_limits, dt)
-        self._episode_gate = make_arm_gate(arm, limits, dt)
+        self._move_gate = make_arm_gate(arm, arm.move_limits, dt, self.kinematics)
+        self._episode_gate = make_arm_gate(arm, limits, dt, self.kinematics)
         self._move: GuidedMove | None = None
         self.gate = self._move_gate  # the one in use
         self.arrived = False  # whether the newest move has arrived

@@ -1,7 +1,6 @@
 """A summary of a control loop's timing."""
 
-from typing import TypedDict
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,16 +8,16 @@ from hw_interface.control.layout import LATENESS, Record
 from robots.signals import Array
 
 
-class Quantiles(TypedDict):
-    """Quantiles of a duration, ms."""
+class Quantiles(msgspec.Struct, frozen=True):
+    """Median, 99th percentile and maximum of a duration, ms."""
 
     p50: float
     p99: float
     max: float
 
 
-class Timing(TypedDict):
-    """The timing of the control loop, and how long the policy took."""
+class Timing(msgspec.Struct, frozen=True):
+    """How the control loop kept time in real time, and how long the policy took."""
 
     rate_hz: float
     ticks: int
@@ -41,21 +40,17 @@ def summarize_timing(
     """
     ticks = int(state["tick"])
     known = lateness[: min(ticks, LATENESS)].astype(np.float64)
-    return {
-        "rate_hz": rate,
-        "ticks": ticks,
-        "missed": int(state["missed_ticks"]),
-        "realtime": bool(state["realtime"]),
-        "lateness_ms": _quantiles(1e3 * known),
-        "policy_ms": _quantiles(1e3 * np.array(policy_times)),
-    }
+    return Timing(
+        rate_hz=rate,
+        ticks=ticks,
+        missed=int(state["missed_ticks"]),
+        realtime=bool(state["realtime"]),
+        lateness_ms=_quantiles(1e3 * known),
+        policy_ms=_quantiles(1e3 * np.array(policy_times)),
+    )
 
 
 def _quantiles(x: Array) -> Quantiles:
     if not len(x):
-        return {"p50": 0.0, "p99": 0.0, "max": 0.0}
-    return {
-        "p50": float(np.quantile(x, 0.5)),
-        "p99": float(np.quantile(x, 0.99)),
-        "max": float(x.max()),
-    }
+        return Quantiles(0.0, 0.0, 0.0)
+    return Quantiles(float(np.quantile(x, 0.5)), float(np.quantile(x, 0.99)), float(x.max()))

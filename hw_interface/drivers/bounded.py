@@ -4,26 +4,11 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 # SCHED_FIFO priority of a client's threads, below the control loop's 50: threads of ur_rtde wake
 # every 0.1 ms and sometimes spin, so that at the loop's priority they would delay its ticks
 PRIORITY = 45
-
-
-@contextmanager
-def realtime_threads() -> Iterator[None]:
-    """Threads started in this context run under SCHED_FIFO, if that is permitted."""
-    policy = os.sched_getscheduler(0)
-    parameters = os.sched_getparam(0)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, policy, parameters)
 
 
 class Bounded:
@@ -68,6 +53,39 @@ class Bounded:
             raise TimeoutError(f"the arm's controller did not {self._what} within {seconds} s")
         if self._error is not None:
             raise self._error
+
+
+class BackgroundStop:
+    """The stop of an arm in a thread of its own: ``begin`` returns at once, ``finish`` waits."""
+
+    def __init__(self, patience: float) -> None:
+        """``patience`` is for how long ``finish`` waits, s."""
+        self._patience = patience
+        self._call: Bounded | None = None  # the stop that is under way
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a stop has not ended yet."""
+        return self._call is not None and self._call.is_running
+
+    def begin(self, come_to_rest: Callable[[], object]) -> None:
+        """Start to bring the arm to rest."""
+        self._call = Bounded(come_to_rest, "stop")
+
+    def finish(self) -> None:
+        """Wait for a stop that is under way.
+
+        Raises:
+            OSError: it does not end, or the link is lost.
+            RuntimeError: it failed.
+        """
+        if self._call is None:
+            return
+        try:
+            self._call.wait(self._patience)
+        finally:
+            if not self._call.is_running:
+                self._call = None
 
 
 class Streamer:

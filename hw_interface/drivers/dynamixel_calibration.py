@@ -7,7 +7,9 @@ import msgspec
 
 from hw_interface.drivers.dynamixel_models import SERVO_MODELS
 from hw_interface.drivers.servo_calibration import (
-    TURN,
+    Id,
+    JointServo,
+    ServoCalibration,
     check_ids,
     check_models,
     check_ranges,
@@ -17,8 +19,6 @@ from hw_interface.drivers.servo_calibration import (
 from robots.arm import ArmSpec
 from robots.errors import BadArgumentError
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
-Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Byte = Annotated[int, msgspec.Meta(ge=0, le=255)]
 Mode = Literal["position", "current"]  # current: position with bounded current
 
@@ -27,14 +27,10 @@ Mode = Literal["position", "current"]  # current: position with bounded current
 UNUSABLE_DRIVE_MODES = {2: "a time-based profile", 3: "torque on by goal"}
 
 
-class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ServoWiring(JointServo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One joint's servo, and the settings in its memory when its zero and sign were measured."""
 
-    joint: str
-    id: Id
     model: str
-    sign: Literal[-1, 1]  # 1 where the servo's ticks grow with the joint's angle
-    zero: Ticks  # present position of the servo where the joint's angle is zero
     drive_mode: Byte = 0
     homing_offset: int = 0  # ticks
     shadow: Id | None = None  # a second servo on the joint, which obeys commands to the first
@@ -43,18 +39,12 @@ class ServoWiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Mode | None = None  # its operating mode; None: that of the calibration
 
 
-class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All servos of an arm, on one bus, in the order of its joints."""
+class Calibration(
+    ServoCalibration[ServoWiring], frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """All servos of an arm, and their operating mode."""
 
-    arm: str
-    servos: tuple[ServoWiring, ...]
-    baud: int = 1_000_000
     mode: Mode = "position"
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """The servos that goals are sent to, one per joint."""
-        return tuple(servo.id for servo in self.servos)
 
     def mode_of(self, servo: ServoWiring) -> Mode:
         """The operating mode of a servo and its shadow."""

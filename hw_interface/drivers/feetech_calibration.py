@@ -7,7 +7,8 @@ import msgspec
 
 from hw_interface.drivers.feetech_registers import SERVO_MODELS
 from hw_interface.drivers.servo_calibration import (
-    TURN,
+    JointServo,
+    ServoCalibration,
     check_ids,
     check_models,
     check_ranges,
@@ -16,33 +17,18 @@ from hw_interface.drivers.servo_calibration import (
 )
 from robots.arm import ArmSpec
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
-Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
 Offset = Annotated[int, msgspec.Meta(ge=-2047, le=2047)]
 
 
-class FeetechServo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FeetechServo(JointServo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One joint's servo, and the setting in its memory when its zero was measured."""
 
-    joint: str
-    id: Id
-    zero: Ticks  # present position of the servo where the joint's angle is zero
-    sign: Literal[-1, 1] = 1  # 1 where the servo's ticks grow with the joint's angle
+    sign: Literal[-1, 1] = 1
     homing_offset: Offset = 0  # ticks, which the servo subtracts from what it measures
     model: str = "sts3215"
 
 
-class FeetechCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All servos of an arm, on one bus, in the order of its joints."""
-
-    arm: str
-    servos: tuple[FeetechServo, ...]
-    baud: int = 1_000_000
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """One servo per joint."""
-        return tuple(servo.id for servo in self.servos)
+FeetechCalibration = ServoCalibration[FeetechServo]
 
 
 def read_calibration(file: str, arm: ArmSpec) -> FeetechCalibration:

@@ -5,11 +5,12 @@ millisecond and brakes when no new velocity comes, see ``franka_link``.
 """
 
 import contextlib
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.bounded import BackgroundStop
 from hw_interface.drivers.franka_fingers import FrankaFingers
 from hw_interface.drivers.franka_link import FrankaLink
 from hw_interface.drivers.franka_modes import (
@@ -71,7 +72,7 @@ class Franka:
         self._link: FrankaLink | None = None
         self._fingers: FrankaFingers | None = None  # of an arm with a hand, while connected
         self._joints = slice(len(arm.tool_joints))  # all but the hand's
-        self._stopping: Bounded | None = None  # the stop that is under way
+        self._stopping = BackgroundStop(STOP_PATIENCE)
         self._enabled = False
         # whether a reflex may be ended: the operator has said so, or has cleared a fault since
         self._may_recover = self.options.recover
@@ -145,7 +146,7 @@ class Franka:
         """
         self._enabled = False
         with contextlib.suppress(RuntimeError):  # a motion that was aborted is judged by its mode
-            self._finish_stop()
+            self._stopping.finish()
         self._end_reflex()
         self._check_ready()
         if self._payload is not None:
@@ -249,27 +250,7 @@ class Franka:
         if self._fingers is not None:
             self._fingers.hold()
         self._driven = False
-        link = self.link
-
-        def rest() -> None:
-            come_to_rest(link)
-
-        self._stopping = Bounded(rest, "stop")
-
-    def _finish_stop(self) -> None:
-        """Wait for a stop that is under way.
-
-        Raises:
-            OSError: it does not end, or the link is lost.
-            RuntimeError: it failed.
-        """
-        if self._stopping is None:
-            return
-        try:
-            self._stopping.wait(STOP_PATIENCE)
-        finally:
-            if not self._stopping.is_running:
-                self._stopping = None
+        self._stopping.begin(partial(come_to_rest, self.link))
 
     def torque_off(self) -> None:
         """Come to rest; the brakes can be put on in Desk only.
@@ -278,14 +259,14 @@ class Franka:
             RuntimeError: always, to say so.
         """
         self.stop()
-        self._finish_stop()
+        self._stopping.finish()
         raise RuntimeError("a Franka arm is locked in Desk: this interface has no command for it")
 
     def disconnect(self) -> None:
         """Come to rest and close; the controller holds the arm."""
         self.stop()
         with contextlib.suppress(OSError, RuntimeError):
-            self._finish_stop()
+            self._stopping.finish()
         if self._state is not None:
             self._began = self._state.stamp
         self._state = None

@@ -1,12 +1,11 @@
 """The Franka Hand of an arm: its connection and its thread, from ``connect`` to ``disconnect``."""
 
 from hw_interface.drivers.franka_hand import FrankaHand
-from hw_interface.drivers.gripper_thread import GripperThread
+from hw_interface.drivers.gripper_thread import GripperThread, ThreadedGripper
 from robots.gripper import Gripper
-from robots.signals import JointState
 
 
-class FrankaFingers:
+class FrankaFingers(ThreadedGripper):
     """One hand in a thread of its own. Only ``command`` and homing ever open it."""
 
     def __init__(self, address: str, gripper: Gripper, force: float, may_home: bool) -> None:
@@ -53,32 +52,20 @@ class FrankaFingers:
             OSError: it does not answer.
             RuntimeError: it could not be homed, or does not open as far as it should.
         """
-        if self._thread.is_lost or not self._device.is_homed:
+        if self.thread.is_lost or not self._device.is_homed:
             self.close()
             self._connect()
-        elif self._thread.problem:
-            self._thread.close()
+        elif self.thread.problem:
+            self.thread.close()
             self._device.forget_fault()
             self._start()
         if not self._device.is_homed and self._may_home:
-            self._thread.close()
+            self.thread.close()
             self._device.home()
             self._start()
         self._check_width()
 
-    def command(self, position: float) -> None:
-        """Take the newest position of each finger, m; returns at once."""
-        self._thread.command(2 * position)
-
-    def hold(self) -> None:
-        """Send no more commands: the hand keeps its grip, and a motion that runs ends by itself."""
-        self._thread.hold()
-
-    def extend(self, state: JointState) -> JointState:
-        """An arm's reading with the hand's; if the hand has a problem, its condition is ERROR."""
-        return self._thread.extend(state)
-
     def close(self) -> None:
         """Close the connection; the hand keeps its grip. May block for seconds."""
-        self._thread.close()
+        self.thread.close()
         self._device.close()

@@ -14,7 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from hw_interface.drivers.bounded import realtime_threads
+from hw_interface.control.pacing import realtime
+from hw_interface.drivers.bounded import PRIORITY
 from hw_interface.warn import warn
 from robots.errors import BadArgumentError
 from robots.signals import Condition, JointState
@@ -85,7 +86,7 @@ class GripperThread:
         self._stamp = time.monotonic()  # s, of the newest reading
 
         self._thread = threading.Thread(target=self._run, daemon=True)
-        with realtime_threads():
+        with realtime(PRIORITY):
             self._thread.start()
 
     @property
@@ -198,3 +199,37 @@ class GripperThread:
             target=np.append(target, reading.target / 2),
             condition=Condition.ERROR if ready and self.problem else state.condition,
         )
+
+
+class ThreadedGripper:
+    """A gripper as an arm's driver uses it; a subclass connects it and starts its thread."""
+
+    _thread: GripperThread | None = None
+
+    @property
+    def thread(self) -> GripperThread:
+        """The thread of the open connection.
+
+        Raises:
+            OSError: there is none.
+        """
+        if self._thread is None:
+            raise OSError("the gripper is not connected")
+        return self._thread
+
+    def command(self, position: float) -> None:
+        """Move each finger to a position, m from the middle; returns at once.
+
+        Raises:
+            BadArgumentError: it is not finite.
+        """
+        self.thread.command(2 * position)
+
+    def hold(self) -> None:
+        """Send no more commands: the grip stays, and a motion that runs ends by itself."""
+        if self._thread is not None:
+            self._thread.hold()
+
+    def extend(self, state: JointState) -> JointState:
+        """A reading of the arm with that of the fingers, see ``GripperThread``."""
+        return self.thread.extend(state)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,45 +15,38 @@ TURN = 4096  # ticks of one turn
 TICK = 2 * np.pi / TURN  # rad
 
 
-class JointServo(Protocol):
+Id = Annotated[int, msgspec.Meta(ge=0, le=252)]
+Ticks = Annotated[int, msgspec.Meta(ge=0, lt=TURN)]
+
+
+class JointServo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One joint's servo."""
 
-    @property
-    def joint(self) -> str:
-        """The joint's name."""
-        ...
+    joint: str
+    id: Id
+    sign: Literal[-1, 1]  # 1 where the servo's ticks grow with the joint's angle
+    zero: Ticks  # present position of the servo where the joint's angle is zero
+
+
+S = TypeVar("S", bound=JointServo)
+
+
+class ServoCalibration(
+    msgspec.Struct, Generic[S], frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """All servos of an arm, on one bus, in the order of its joints."""
+
+    arm: str
+    servos: tuple[S, ...]
+    baud: int = 1_000_000
 
     @property
-    def id(self) -> int:
-        """The servo's id on the bus."""
-        ...
-
-    @property
-    def sign(self) -> int:
-        """1 where the servo's ticks grow with the joint's angle, else -1."""
-        ...
-
-    @property
-    def zero(self) -> int:
-        """Present position of the servo, in ticks, where the joint's angle is zero."""
-        ...
+    def ids(self) -> tuple[int, ...]:
+        """The servos that goals are sent to, one per joint."""
+        return tuple(servo.id for servo in self.servos)
 
 
-class AnyCalibration(Protocol):
-    """All servos of an arm, in the order of its joints."""
-
-    @property
-    def arm(self) -> str:
-        """The arm's name."""
-        ...
-
-    @property
-    def servos(self) -> Sequence[JointServo]:
-        """One servo per joint."""
-        ...
-
-
-C = TypeVar("C", bound=AnyCalibration)
+C = TypeVar("C", bound=ServoCalibration[Any])
 
 
 def default_path(arm: ArmSpec, name: str) -> Path:

@@ -8,11 +8,12 @@ a link of its own, see ``ur_gripper``.
 
 import contextlib
 import time
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
-from hw_interface.drivers.bounded import Bounded
+from hw_interface.drivers.bounded import BackgroundStop, Bounded
 from hw_interface.drivers.host_address import resolve
 from hw_interface.drivers.payload import read_payload
 from hw_interface.drivers.ur_checks import FULL_SPEED, check_controller, check_ready
@@ -69,7 +70,7 @@ class Ur:
             self._gripper = UrGripper(arm.gripper, counts, self.options.activate)
         self._lease: Lease | None = None
         self._link: UrLink | None = None
-        self._stopping: Bounded | None = None  # the stop that is under way
+        self._stopping = BackgroundStop(STOP_PATIENCE)
         self._is_spent = False  # a client with a lost link was left behind in this process
         self._enabled = False
         self._tripped = False  # whether the program has ended by itself, or the speed was reduced
@@ -122,7 +123,7 @@ class Ur:
             OSError: the controller does not answer, or the link was lost.
         """
         self._enabled = False
-        self._finish_stop()
+        self._stopping.finish()
         check_ready(self.link.measured)
         if self._gripper is not None:
             self._gripper.enable()
@@ -130,7 +131,7 @@ class Ur:
             watchdog = 1 / self.arm.limits.deadline
             self.link.start_program(watchdog, self._payload)
         except Exception:
-            self._begin_stop()
+            self._stopping.begin(partial(come_to_rest, self.link))
             raise
         self._tripped = False
         self._refusals = 0
@@ -217,30 +218,7 @@ class Ur:
             self._gripper.hold()
         if self._enabled:
             self._enabled = False
-            self._begin_stop()
-
-    def _begin_stop(self) -> None:
-        link = self.link
-
-        def rest() -> None:
-            come_to_rest(link)
-
-        self._stopping = Bounded(rest, "stop")
-
-    def _finish_stop(self) -> None:
-        """Wait for a stop that is under way.
-
-        Raises:
-            OSError: it does not end.
-            RuntimeError: it failed.
-        """
-        if self._stopping is None:
-            return
-        try:
-            self._stopping.wait(STOP_PATIENCE)
-        finally:
-            if not self._stopping.is_running:
-                self._stopping = None
+            self._stopping.begin(partial(come_to_rest, self.link))
 
     def torque_off(self) -> None:
         """Put the brakes on and take the power off the motors; the pendant switches them on again.
@@ -251,7 +229,7 @@ class Ur:
             RuntimeError: the motors are still on.
         """
         self.stop()
-        self._finish_stop()
+        self._stopping.finish()
         link = self.link
         Bounded(link.dashboard.powerOff, "switch the motors off").wait(STOP_PATIENCE)
         deadline = time.monotonic() + POWER_PATIENCE
@@ -270,8 +248,8 @@ class Ur:
         link = self._link
         if link is not None:
             with contextlib.suppress(Exception):
-                self._finish_stop()
-            hangs = self._stopping is not None
+                self._stopping.finish()
+            hangs = self._stopping.is_running
             with contextlib.suppress(Exception):
                 link.close(keep_commands=hangs)
             self._is_spent |= link.keeps_client

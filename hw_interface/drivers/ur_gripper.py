@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from hw_interface.drivers.gripper_thread import GripperThread
+from hw_interface.drivers.gripper_thread import GripperThread, ThreadedGripper
 from hw_interface.drivers.robotiq import Robotiq, check_calibration
 from robots.gripper import Gripper
-from robots.signals import JointState
 
 
-class UrGripper:
+class UrGripper(ThreadedGripper):
     """A Robotiq gripper behind the URCap; nothing but ``connect`` and ``enable`` blocks for long.
 
     Whatever happens, it is left at the last width that it was sent.
@@ -31,7 +30,6 @@ class UrGripper:
         self._may_activate = may_activate
         self._address = ""
         self._device: Robotiq | None = None
-        self._thread: GripperThread | None = None
 
     def connect(self, address: str) -> None:
         """Open the connection to the URCap on this controller, and read; nothing moves.
@@ -50,17 +48,6 @@ class UrGripper:
 
     def _start(self, device: Robotiq) -> GripperThread:
         return GripperThread(device, f"the gripper at {self._address}")
-
-    @property
-    def thread(self) -> GripperThread:
-        """The thread of the open connection.
-
-        Raises:
-            OSError: there is none.
-        """
-        if self._thread is None:
-            raise OSError("the gripper is not connected")
-        return self._thread
 
     def enable(self) -> None:
         """Make it follow commands; the fingers stay. A connection that was lost is opened again.
@@ -81,23 +68,6 @@ class UrGripper:
             self._may_activate = False
         finally:
             self._thread = self._start(self._device)
-
-    def extend(self, state: JointState) -> JointState:
-        """A reading of the arm with that of the fingers, see ``GripperThread``."""
-        return self.thread.extend(state)
-
-    def command(self, position: float) -> None:
-        """Move each finger to a position, m from the middle.
-
-        Raises:
-            BadArgumentError: it is not finite.
-        """
-        self.thread.command(2 * position)
-
-    def hold(self) -> None:
-        """Send no more commands; the grip stays."""
-        if self._thread is not None:
-            self._thread.hold()
 
     def close(self) -> None:
         """Close the connection; the grip stays."""

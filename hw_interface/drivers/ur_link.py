@@ -24,7 +24,8 @@ import numpy as np
 import rtde_control
 import rtde_receive
 
-from hw_interface.drivers.bounded import Bounded, Streamer, realtime_threads
+from hw_interface.control.pacing import realtime
+from hw_interface.drivers.bounded import PRIORITY, Bounded, Streamer
 from hw_interface.drivers.payload import Payload
 from hw_interface.drivers.ur_modes import RuntimeState
 from hw_interface.drivers.ur_ports import check_ports
@@ -77,14 +78,13 @@ class UrLink:
         self.address = address
         self.dashboard = dashboard_client.DashboardClient(address)
         Bounded(self.dashboard.connect, "open its dashboard").wait(ANSWER_PATIENCE)
-        with realtime_threads():
+        with realtime(PRIORITY):
             measured = rtde_receive.RTDEReceiveInterface(address, FREQUENCY, [*VARIABLES, *also])
+            self._streamer = Streamer()
         self.measured = _keep(measured)
         self.is_lost = False  # never reset: a client that may be reconnecting is not used again
         self._is_closed = False
         self._control: rtde_control.RTDEControlInterface | None = None
-        with realtime_threads():
-            self._streamer = Streamer()
 
     @property
     def keeps_client(self) -> bool:
@@ -125,7 +125,7 @@ class UrLink:
             self.is_lost = True
             raise OSError("the controller's measurements stand still")
         if self._control is None:
-            with realtime_threads():
+            with realtime(PRIORITY):
                 control = rtde_control.RTDEControlInterface(self.address, FREQUENCY, NO_UPLOAD)
             self._control = _keep(control)
         control = self._control

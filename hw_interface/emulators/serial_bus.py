@@ -179,6 +179,8 @@ class EmulatedBus(ABC, Generic[S]):
         """Bring the servos and the joints to the present time."""
         now = self._clock()
         dt = now - self._now
+        if dt == 0:  # nothing moves; a clock may stand still between two packets
+            return
         self._now = now
         for servo in self.servos.values():
             servo.advance(now, dt)

@@ -29,9 +29,9 @@ from policies.nn.noise import standard_normal, uniform
 from policies.nn.repeat import falling_share, minimize, set_learning_rates, steps_taken
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
-from policies.planning.mpc import MpcController, PlanState
-from policies.planning.mpc_method import MpcMethod
-from policies.planning.terminal_value import Imagine, make_terminal_value
+from policies.planning.mpc import PlanState
+from policies.planning.mpc_method import ValuedMpcMethod
+from policies.planning.terminal_value import Imagine
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import LearnsFromReplay, Replay
 from policies.rl.sac import copy_statistics, polyak_update
@@ -58,7 +58,7 @@ class MpcBelief(PlanState, Generic[K]):
     task_belief: K
 
 
-class BeliefMpc(SavedState, LearnsFromReplay, MpcMethod[MpcBelief[K]], Generic[M, K]):
+class BeliefMpc(SavedState, LearnsFromReplay, ValuedMpcMethod[MpcBelief[K]], Generic[M, K]):
     """MPC under a belief about the task, which is kept across the episodes of a trial."""
 
     privileged = False
@@ -88,22 +88,7 @@ class BeliefMpc(SavedState, LearnsFromReplay, MpcMethod[MpcBelief[K]], Generic[M
         self.ema_model = self.make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.terminal_value = make_terminal_value(
-            problem,
-            config.terminal_value,
-            seed,
-            self.replay,
-            self.infer,
-            self.generator,
-            self.summary_dim,
-        )
-        self.controller = MpcController(
-            problem,
-            config.planner,
-            config.exploration_std,
-            self.generator,
-            self.terminal_value,
-        )
+        self.build_search(config, seed, self.summary_dim)
 
     @property
     @abstractmethod
@@ -129,10 +114,6 @@ class BeliefMpc(SavedState, LearnsFromReplay, MpcMethod[MpcBelief[K]], Generic[M
     @abstractmethod
     def hypotheses(self, task_belief: K) -> Tensor:
         """The hypothesis about the task that each ensemble member predicts with, (m, n, l)."""
-
-    @abstractmethod
-    def infer(self, slots: Tensor) -> Tensor:
-        """Summaries (b, l) of tasks (b,) in the replay, from contexts of random size."""
 
     def prior(self, n: int, task: Tensor | None = None) -> MpcBelief[K]:
         """The initial belief about the task, and no plan."""

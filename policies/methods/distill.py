@@ -6,7 +6,8 @@ Training has two phases:
 2. The student acts: a policy that reads the observation and a recurrent memory of all transitions
    of the trial. At every tick of its own trials it learns the action that the teacher would take
    there (DAgger, Ross et al. 2011; RAPTOR distills many teachers into one recurrent student in this
-   way, Eschmann et al. 2025). The teacher is not trained any more.
+   way, Eschmann et al. 2025). As DAgger does, it begins with trials of the teacher: the last ones.
+   The teacher is not trained any more.
 
 Evaluation and deployment use the student, which never reads the task. A training that ends within
 the first phase has no student. The teacher knows the task and does not explore, so the student does
@@ -175,10 +176,14 @@ class Distill(SavedState, LearnsFromReplay, TwoPhases):
         return repeat(self.step, self.config.gradient_steps, self.generator)
 
     def loss(self) -> Tensor:
-        """Squared distance to the teacher's action, in segments of the student's own trials."""
+        """Squared distance to the teacher's action, in segments of trials.
+
+        They are the student's own, and those that the teacher collected in its last iteration.
+        """
         c = self.config
         own = self.replay.added - self.progress.teacher_tasks
-        slots = self.replay.tasks(c.student_trials, self.generator, newest=own)
+        newest = own + self.schedule.meta_batch
+        slots = self.replay.tasks(c.student_trials, self.generator, newest)
         stored, exists, _ = self.replay.segments(slots, c.segment, self.generator)
         known = self.teacher.condition(self.replay.task[slots])
         target = self.teacher_actions(stored.obs, known)

@@ -23,9 +23,9 @@ from policies.nn.noise import uniform
 from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
-from policies.planning.mpc import MpcController, PlanState
-from policies.planning.mpc_method import MpcMethod
-from policies.planning.terminal_value import Imagine, make_terminal_value
+from policies.planning.mpc import PlanState
+from policies.planning.mpc_method import ValuedMpcMethod
+from policies.planning.terminal_value import Imagine
 from policies.ranges import Count, LayerWidths, Positive
 from policies.rl.replay import LearnsFromReplay, Replay
 
@@ -53,7 +53,7 @@ class GrbalBelief(PlanState):
     update: LowRankUpdate
 
 
-class Grbal(SavedState, LearnsFromReplay, MpcMethod[GrbalBelief], Scores[GrbalBelief]):
+class Grbal(SavedState, LearnsFromReplay, ValuedMpcMethod[GrbalBelief], Scores[GrbalBelief]):
     """Each tick is one gradient step and one search; nothing is kept after an episode."""
 
     Config = GrbalConfig
@@ -89,22 +89,7 @@ class Grbal(SavedState, LearnsFromReplay, MpcMethod[GrbalBelief], Scores[GrbalBe
             {"params": step_sizes, "lr": config.step_size_lr},
         ]
         self.optimizer = Adam(groups)
-        self.terminal_value = make_terminal_value(
-            problem,
-            config.terminal_value,
-            seed,
-            self.replay,
-            self.infer,
-            self.generator,
-            self.model.summary_dim,
-        )
-        self.controller = MpcController(
-            problem,
-            config.planner,
-            config.exploration_std,
-            self.generator,
-            self.terminal_value,
-        )
+        self.build_search(config, seed, self.model.summary_dim)
 
     @torch.no_grad()
     def prior(self, n: int, task: Tensor | None = None) -> GrbalBelief:

@@ -45,9 +45,9 @@ from policies.nn.repeat import minimize
 from policies.nn.state import SavedState, make_generator
 from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import IcemConfig
-from policies.planning.mpc import MpcController, PlanState
-from policies.planning.mpc_method import MpcMethod
-from policies.planning.terminal_value import Imagine, make_terminal_value
+from policies.planning.mpc import PlanState
+from policies.planning.mpc_method import ValuedMpcMethod
+from policies.planning.terminal_value import Imagine
 from policies.ranges import Count, NonNegative, PositiveShare
 from policies.rl.replay import Replay
 from policies.rl.sac import copy_statistics, polyak_update
@@ -98,7 +98,7 @@ class ParticleMpcBelief(PlanState):
 
 
 class ParticleMpc(
-    SavedState, MpcMethod[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
+    SavedState, ValuedMpcMethod[ParticleMpcBelief], Scores[ParticleMpcBelief], InfersParameters
 ):
     """Each tick updates the particles' weights, and searches for a plan from the last one.
 
@@ -136,22 +136,7 @@ class ParticleMpc(
         self.ema_model = self._make_model().requires_grad_(False)
         self.ema_model.load_state_dict(self.model.state_dict())
         self.optimizer = Adam(self.model.parameters(), lr=config.lr, fused=True)
-        self.terminal_value = make_terminal_value(
-            problem,
-            config.terminal_value,
-            seed,
-            self.replay,
-            self.infer,
-            self.generator,
-            len(self.hidden),
-        )
-        self.controller = MpcController(
-            problem,
-            config.planner,
-            config.exploration_std,
-            self.generator,
-            self.terminal_value,
-        )
+        self.build_search(config, seed, len(self.hidden))
         # The same noise for every seed and device, so that plans are a function of the belief.
         noise_generator = make_generator(0, torch.device("cpu"))
         shape = (config.planner.horizon, config.hypotheses, self.model.outputs)

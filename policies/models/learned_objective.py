@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from policies.method import Transition
 from policies.nn.memory import LstmMemory
-from policies.nn.networks import init_
+from policies.nn.networks import empty_layer, init_
 from policies.rl import ppo
 from policies.rl.baseline import linear_baseline
 
@@ -95,7 +95,7 @@ class SquareMlp(nn.Module):
         self.normalize = normalize
         self.layers = nn.ModuleList()
         for inputs, outputs in pairwise(sizes):
-            linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=generator.device)
+            linear = empty_layer(nn.Linear, inputs, outputs, device=generator.device)
             init_(linear.weight, linear.bias, inputs, generator)
             self.layers.append(linear)
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from policies.nn.networks import init_
+from policies.nn.networks import empty_layer, init_
 
 KERNELS = (8, 5, 5)  # ticks that an output of each convolution reads (RMA)
 STRIDES = (4, 1, 1)  # ticks between two outputs of each (RMA)
@@ -36,15 +36,13 @@ class HistoryEncoder(nn.Module):
         """
         super().__init__()
         device = generator.device
-        self.embed = nn.utils.skip_init(nn.Linear, columns, channels, device=device)
+        self.embed = empty_layer(nn.Linear, columns, channels, device=device)
         self.convolutions = nn.ModuleList()
         for kernel, stride in zip(KERNELS, STRIDES, strict=True):
-            layer = nn.utils.skip_init(
-                nn.Conv1d, channels, channels, kernel, stride=stride, device=device
-            )
+            layer = empty_layer(nn.Conv1d, channels, channels, kernel, stride=stride, device=device)
             self.convolutions.append(layer)
             length = (length - kernel) // stride + 1
-        self.head = nn.utils.skip_init(nn.Linear, channels * length, outputs, device=device)
+        self.head = empty_layer(nn.Linear, channels * length, outputs, device=device)
         for layer in (self.embed, *self.convolutions, self.head):
             inputs = layer.weight[0].numel()
             init_(layer.weight, layer.bias, inputs, generator)

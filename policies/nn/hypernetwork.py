@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from policies.nn.networks import mlp
+from policies.nn.networks import empty_layer, mlp
 
 
 class HyperMlp(nn.Module):
@@ -36,7 +36,7 @@ class HyperMlp(nn.Module):
         self.shapes = [weight.shape for weight in first]
         self.lengths = [weight.numel() for weight in first]
         device = generator.device
-        self.make = nn.utils.skip_init(nn.Linear, memory, sum(self.lengths), device=device)
+        self.make = empty_layer(nn.Linear, memory, sum(self.lengths), device=device)
         nn.init.zeros_(self.make.weight)
         with torch.no_grad():
             self.make.bias.copy_(torch.cat([weight.flatten() for weight in first]))

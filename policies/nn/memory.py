@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from policies.nn.networks import mlp
+from policies.nn.networks import empty_layer, mlp
 
 EMBEDDING = 64  # units of the layers before a GRU
 
@@ -124,7 +124,8 @@ class LstmMemory(Memory[LstmState]):
 
 def _make_layer(kind: type[R], inputs: int, size: int, generator: torch.Generator) -> R:
     """A recurrent layer of ``size`` units, with weights from the generator, uniform in ±1/√size."""
-    layer: R = kind(inputs, size, device="meta").to_empty(device=generator.device)
+    layer = empty_layer(kind, inputs, size, device=generator.device)
+    layer.flatten_parameters()
     bound = size**-0.5
     for weight in layer.parameters():
         nn.init.uniform_(weight, -bound, bound, generator=generator)

@@ -1,10 +1,31 @@
 """Small networks with weights from a given generator, and ensembles evaluated as one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def empty_layer(kind: Callable[..., M], *sizes: int, device: torch.device, **options: Any) -> M:
+    """A layer whose weights are not set, like ``torch.nn.utils.skip_init`` but in less time.
+
+    That imports SymPy, which takes a third of a second of every process.
+
+    Args:
+        kind: of layer, such as ``torch.nn.Linear``.
+        sizes: its positional arguments.
+        device: of its weights.
+        options: its other arguments.
+    """
+    layer = kind(*sizes, device="meta", **options)
+    for name, weight in list(layer.named_parameters()):
+        empty = torch.empty(weight.shape, device=device)
+        setattr(layer, name, nn.Parameter(empty))
+    return layer
 
 
 def init_(
@@ -27,7 +48,7 @@ def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, inputs, outputs, device=generator.device)
+        linear = empty_layer(nn.Linear, inputs, outputs, device=generator.device)
         init_(linear.weight, linear.bias, inputs, generator)
         layers.append(linear)
         layers.append(nn.ReLU(inplace=True))

@@ -7,11 +7,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from policies.method import Replans, Transition
+from policies.method import Problem, Replans, Transition
+from policies.planning.config import ModelPlannerConfig
 from policies.planning.icem import Plan
 from policies.planning.latency import Latency
 from policies.planning.mpc import MpcController, PlanState
-from policies.planning.terminal_value import Imagine
+from policies.planning.terminal_value import Imagine, TerminalValue
+from policies.rl.replay import Replay
 
 B = TypeVar("B", bound=PlanState)
 
@@ -50,14 +52,67 @@ class MpcMethod(Replans[B]):
         plan_state = self.controller.begin_episode(len(belief.tick))
         return replace(belief, **vars(plan_state))
 
-    def expect_latency(self, decisions: float) -> None:
+    def expect_latency(self, decisions: float, standstill: Tensor | None = None) -> None:
         """Plan for a latency of so many decisions, 0 or more, also a fraction of one.
 
         It counts from the next ``prior`` on, and is no part of the method's state.
+
+        Args:
+            decisions: of latency.
+            standstill: (a,) the action in effect when an episode begins; None: zeros.
         """
-        self.controller.latency = Latency(decisions)
+        controller = self.controller
+        controller.latency = Latency(decisions)
+        controller.standstill.zero_()
+        if standstill is not None:
+            controller.standstill.copy_(standstill)
 
     def _search(self, obs: Tensor, belief: B, start: Plan, iterations: int) -> Plan:
         imagine = self.model_under(belief)
         summary = self.summarize(belief)
         return self.controller.plan(obs, belief, start, iterations, imagine, summary)
+
+
+class ValuedMpcMethod(MpcMethod[B]):
+    """Searches whose plans may end with a learned value of their last state.
+
+    Attributes:
+        terminal_value: it; None where the config has no settings of one.
+    """
+
+    problem: Problem
+    replay: Replay
+    generator: torch.Generator
+    terminal_value: TerminalValue | None
+
+    @abstractmethod
+    def infer(self, slots: Tensor) -> Tensor:
+        """Summaries (b, l) of beliefs about tasks (b,) in the replay, to train policy and value."""
+
+    def build_search(self, config: ModelPlannerConfig, seed: int, summary_dim: int) -> None:
+        """Build the controller and the terminal value, for ``__init__``.
+
+        Args:
+            config: settings of both.
+            seed: of the terminal value.
+            summary_dim: l, number of columns of a summary.
+        """
+        self.terminal_value = None
+        if config.terminal_value is not None:
+            self.terminal_value = TerminalValue(
+                self.problem,
+                config.terminal_value,
+                seed,
+                self.replay.device,
+                self.replay,
+                self.infer,
+                self.generator,
+                summary_dim,
+            )
+        self.controller = MpcController(
+            self.problem,
+            config.planner,
+            config.exploration_std,
+            self.generator,
+            self.terminal_value,
+        )

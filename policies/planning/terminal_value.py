@@ -132,23 +132,3 @@ class TerminalValue(SacLearner):
             obs = states[1].mean(0)[:, 0]
             actions.append(action)
         return torch.stack(actions, 1)
-
-
-def make_terminal_value(
-    problem: Problem,
-    config: SacConfig | None,
-    seed: int,
-    replay: Replay,
-    infer: Infer,
-    infer_generator: torch.Generator,
-    summary_dim: int,
-) -> TerminalValue | None:
-    """A terminal value on the replay's device; None without settings of one.
-
-    For the arguments see ``TerminalValue``.
-    """
-    if config is None:
-        return None
-    return TerminalValue(
-        problem, config, seed, replay.device, replay, infer, infer_generator, summary_dim
-    )

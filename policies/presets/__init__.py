@@ -1,5 +1,6 @@
 """Tuned settings as data: FAMILY.toml has a table ``[METHOD.BUDGET]`` of each method tuned for it.
 
+Families with a slash in their name share the file of what stands before it: ``metaworld.toml``.
 ``inherit = "FAMILY"`` at the head of a file: every table starts from that family's table.
 ``inherit = "METHOD"`` in a table: it starts from the table of that method, same family and budget.
 Settings that no table sets are derived from the problem (``Config.for_problem``).
@@ -84,6 +85,7 @@ def _parse(file: Traversable) -> dict[str, Any]:
 
 def _find_file(family: str) -> Traversable | None:
     """The file of a family: Pliant's own, else that of an installed package."""
+    family = family.partition("/")[0]
     own = files(__name__) / f"{family}{SUFFIX}"
     if own.is_file():
         return own

@@ -15,16 +15,11 @@ FAR = 0.05  # m, beyond which a distance is not measured and counts as this
 
 
 class BulletObject(FreeBody):
-    """One object as its task has it; it is built again for every task.
-
-    Attributes:
-        tree: the object as it was built.
-    """
+    """One object as its task has it; it is built again for every task."""
 
     def __init__(self, client: Client, model: mujoco.MjModel, root: int, tree: Tree) -> None:
         """Take over what was built; see ``FreeBody``."""
         super().__init__(client, model, root, tree.body)
-        self.tree = tree
         self._root = root
         self._mass = float(model.body_mass[root])
         self._strikers: list[tuple[int, int]] = []

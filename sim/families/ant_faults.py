@@ -32,7 +32,6 @@ class AntCripple(Ant):
     # factor of each motor's torque: 1 healthy, 0 dead
     task_names = tuple(f"actuator.{joint}" for joint in ANT.joints)
     parameters = (LEG,)
-    hidden_reward = False
     min_speed = 1.0  # m/s, of success; ours, the literature defines none
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:

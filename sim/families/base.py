@@ -43,12 +43,13 @@ def _has_zone(arm: str, name: str) -> bool:
 class BaseFamily:
     """Defaults of a ``Family``.
 
-    There is no visible target and no goal to relabel, an action lasts for one control period, an
-    observation does not determine the whole state, and episodes end only at their horizon. Users
-    cannot change any range.
+    There is no visible target and no goal to relabel, an action lasts for one control period, the
+    reward follows from observations, which do not determine the whole state, and episodes end only
+    at their horizon. Users cannot change any range.
     """
 
     action_repeat = 1
+    hidden_reward = False
     observes_state = False
     goal_names: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()

@@ -90,7 +90,6 @@ class Carry(BaseFamily):
     tick = 0.05
     horizon = 16
     episodes = 3
-    hidden_reward = False
     task_names = (
         *(f"body.{part}.mass_scale" for part in PARTS),
         "actuator.strength",

@@ -113,7 +113,6 @@ class Cheetah(BaseFamily):
 class ForwardCheetah(Cheetah):
     """Run forward, as fast as possible; a subclass defines what is hidden."""
 
-    hidden_reward = False
     min_speed: float  # m/s, of success; ours, the literature defines none
     effort_weight = EFFORT
 

@@ -47,7 +47,6 @@ class CommandedVelocity(BaseFamily):
     """Base class: the command is observed, and the reward is that of legged_gym."""
 
     obs: Spec
-    hidden_reward = False
     deviation = 0.25  # m²/s², a squared error of the velocity at which its reward is 1/e
     max_error = 0.2  # m/s, of success; ours
     min_upright = 0.8  # of success: cosine of the torso's lean

@@ -67,7 +67,6 @@ class Door(BaseFamily):
     tick = 0.02
     horizon = 1
     episodes = 3
-    hidden_reward = False
     goal_names = ("target.angle",)
     task_names = (
         "door.joint_y",

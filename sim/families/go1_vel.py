@@ -1,4 +1,4 @@
-"""A Go1 keeps a commanded velocity on rough ground, with a hidden payload and weak motors."""
+"""A Go1 keeps a commanded velocity on rough ground, with a hidden payload and weak legs."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ from robots.scene import Scene
 from robots.signals import Array, Signals, Spec
 from robots.world import Start, Task
 from sim.families.commanded_velocity import CommandedVelocity, draw
-from sim.go1 import GO1, TRUNK
-from sim.randomization import Parameter, uniform
+from sim.go1 import GO1, LEGS, PARTS, TRUNK
+from sim.randomization import Parameter, categorical, uniform
 from sim.rough_ground import rough_ground
 
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
@@ -25,7 +25,7 @@ GROUND = rough_ground("bumps", BUMPS, center=(4.0, 0.0), size=(10.0, 5.0), level
 CAMERA = Camera("beside", (1.0, -1.5, 0.75), (0.0, 0.0, 0.2), follows=2)
 ROUGHNESS = "fixture.bumps.z"
 PAYLOAD = f"body.{TRUNK}.mass_scale"
-STRENGTH = "actuator.strength"
+STRENGTHS = tuple(f"actuator.{joint}" for joint in GO1.joints)
 
 OBS = Spec.of(
     ("z", 0.1, 0.4, "m"),
@@ -50,13 +50,14 @@ OBS = Spec.of(
 
 
 class Go1Vel(CommandedVelocity):
-    """Keep a commanded velocity, whatever the ground, the payload and the strength of the motors.
+    """Keep a commanded velocity, whatever the ground, the payload and the leg that is weak.
 
     The command is observed: a velocity forward and one to the left, in the trunk's frame. Hidden
     are the height of the ground's bumps, the factor of the trunk's mass (a payload of up to 5.2 kg;
-    Unitree allows 5) and the strength of all motors, of their stiffness, damping and largest
-    torque. An action is the target of each joint's servo, set 50 times a second. The reward of the
-    velocity is that of legged_gym (Rudin et al. 2022). The family itself is ours.
+    Unitree allows 5), which leg is weak, and the strength of its motors, a factor of their
+    stiffness, damping and largest torque. An action is the target of each joint's servo, set 50
+    times a second. The reward of the velocity is that of legged_gym (Rudin et al. 2022). The family
+    itself is ours.
     """
 
     name = "go1_vel"
@@ -70,7 +71,7 @@ class Go1Vel(CommandedVelocity):
     horizon = 500
     episodes = 2
     # the command (marker) is observed; the other numbers are hidden
-    task_names = ("marker.x", "marker.y", ROUGHNESS, PAYLOAD, STRENGTH)
+    task_names = ("marker.x", "marker.y", ROUGHNESS, PAYLOAD, *STRENGTHS)
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
         Parameter("command.left", uniform(-0.3, 0.3), "m/s", "velocity to the left", (-2.0, 2.0)),
@@ -83,17 +84,33 @@ class Go1Vel(CommandedVelocity):
             heldout=uniform(0.04, BUMPS),
         ),
         Parameter(PAYLOAD, uniform(1.0, 2.0), "1", "factor of the trunk's mass", (0.1, 4.0)),
-        Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
+        # ours; the dead leg of GrBAL's ant has 0
+        Parameter(
+            "leg.strength", uniform(0.05, 0.3), "1", "factor of the weak leg's forces", (0.0, 2.0)
+        ),
+        Parameter(
+            "leg.number",
+            categorical(*range(len(LEGS))),
+            "1",
+            f"the weak leg, of {', '.join(LEGS)}",
+            choices=tuple(range(len(LEGS))),
+        ),
     )
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
         In a held-out task one of payload and strength lies in the upper half of its range, in a
-        training task none or both. Commands are the same in both.
+        training task none or both. Commands, and which leg is weak, are the same in both.
         """
-        values = draw(rng, n, self.parameters, ROUGHNESS, split)
-        return Task(self.task_names, values, np.arange(n))
+        *numbers, leg = self.parameters
+        drawn = draw(rng, n, tuple(numbers), ROUGHNESS, split)
+        weak = leg.of(split).draw(rng, n).astype(np.int64)
+        rows = np.arange(n)
+        strengths = np.ones((n, len(LEGS)))
+        strengths[rows, weak] = drawn[:, -1]
+        by_motor = np.repeat(strengths, len(PARTS), 1)
+        return Task(self.task_names, np.concatenate([drawn[:, :-1], by_motor], 1), rows)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Standing, nearly along x, with noise on the joints; at rest."""

@@ -92,7 +92,6 @@ class Latch(BaseFamily):
     tick = 0.01
     horizon = 1
     episodes = 3
-    hidden_reward = False
     goal_names = ("target.opening",)
     task_names = (
         "panel.joint",

@@ -65,7 +65,6 @@ class Lift(BaseFamily):
     tick = 0.02
     horizon = 1
     episodes = 3
-    hidden_reward = False
     task_names = (
         "object.size_x",
         "object.mass",

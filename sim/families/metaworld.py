@@ -62,14 +62,16 @@ class Metaworld(BaseFamily):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """One of the split's tasks, and one of the 50 goals that the benchmark has of it.
 
-        In ML1 the held-out goals are the test goals of the only task. In ML10 and ML45 the held-out
+        Every goal is drawn once before any is drawn twice: 50 draws of ML1 are all its goals. In
+        ML1 the held-out goals are the test goals of the only task. In ML10 and ML45 the held-out
         tasks are the five test tasks. All are those that metaworld draws from seed 0.
         """
         is_heldout = heldout(split)
         tasks = self._tasks[is_heldout]
         seed = self._heldout_seed if is_heldout else TRAIN_SEED
-        chosen = rng.integers(len(tasks), size=n)
-        goal = rng.integers(GOALS, size=n)
+        pairs = len(tasks) * GOALS
+        rounds = [rng.permutation(pairs) for _ in range(n // pairs + 1)]
+        chosen, goal = np.divmod(np.concatenate(rounds)[:n], GOALS)
         numbers = np.array([TASKS.index(task) for task in tasks])
         places = np.stack([published_places(task, seed) for task in tasks])
         values = np.column_stack([numbers[chosen], places[chosen, goal]])

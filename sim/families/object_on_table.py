@@ -20,8 +20,16 @@ PLACE = [OBJECT_X, OBJECT_Y]
 
 
 class ObjectOnTable(BaseFamily):
-    """Defaults of a family whose tasks choose the shape of an object on a table."""
+    """Defaults of a family whose tasks choose the shape of an object on a table.
 
+    An episode is one decision: it starts with the object at rest, and observations tell the state.
+    """
+
+    dt = 0.1
+    horizon = 1
+    episodes = 3
+    observes_state = True
+    goal_names = ("target.x", "target.y")
     own_objects: tuple[MeshObject, ...] = ()  # of a user, see ``sim.own_objects``; (): ``SHAPES``
     ready: Array  # (j,) rad or m, the joints at the start of an episode
 

@@ -89,14 +89,8 @@ class Push(ObjectOnTable):
     """
 
     name = "push"
-    dt = 0.1
     action_repeat = 18  # the longest push takes 1.6 s
     tick = 0.02
-    horizon = 1
-    episodes = 3
-    hidden_reward = False
-    observes_state = True  # an episode is one decision: it starts with the object at rest
-    goal_names = ("target.x", "target.y")
     task_names = (
         "object.shape",
         "object.size_x",

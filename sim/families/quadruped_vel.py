@@ -1,4 +1,4 @@
-"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak motors.
+"""A quadruped keeps a commanded velocity on hidden ground, with a hidden payload and weak legs.
 
 The body is that of dm_control's suite (its ``quadruped-walk``), read from the installed package:
 107 kg, 12 motors with a filter of 0.1 s, control at 50 Hz. The ground is the x-y plane; a slope is
@@ -21,11 +21,12 @@ from sim.randomization import Parameter, uniform
 from sim.rough_ground import rough_ground
 from sim.suite.body import MotorControl, SuiteSignals, suite_body
 from sim.suite.control_task import ControlTask
-from sim.suite.factors import SLOPE_X, SLOPE_Y, STRENGTH, density_name
+from sim.suite.factors import SLOPE_X, SLOPE_Y, density_name
 
 LEGS = ("front_left", "front_right", "back_right", "back_left")
 JOINTS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "pitch", "knee", "ankle"))
-MOTORS = tuple(f"{part}_{leg}" for leg in LEGS for part in ("yaw", "lift", "extend"))
+MOTOR_PARTS = ("yaw", "lift", "extend")
+MOTORS = tuple(f"{part}_{leg}" for leg in LEGS for part in MOTOR_PARTS)
 ROOT = 7  # positions of the free root: x, y, z and a quaternion
 QUAT = slice(3, ROOT)
 VELOCIMETER = slice(6, 9)  # of the sensors, m/s in the torso's frame
@@ -65,13 +66,21 @@ def _timestep() -> float:
     return float(ControlTask("quadruped", "walk").model.opt.timestep)
 
 
+def _strength(leg: str) -> Parameter:
+    """The strength of a leg: one factor of the forces of its motors."""
+    meaning = f"factor of the forces of the {leg.replace('_', ' ')} leg's motors"
+    # ours; the dead leg of GrBAL's ant has 0
+    return Parameter(f"leg.{leg}.strength", uniform(0.2, 1.0), "1", meaning, (0.05, 2.0))
+
+
 class QuadrupedVel(CommandedVelocity):
-    """Keep a commanded velocity, whatever the slope, the payload and the strength of the motors.
+    """Keep a commanded velocity, whatever the slope, the payload and the strength of each leg.
 
     The command is observed: a velocity forward and one to the left, in the torso's frame. Hidden
     are the slope of the ground along x and y, the height of its bumps, the factor of the torso's
-    mass (a payload of up to 34 kg) and the strength of all motors. The reward of the velocity is
-    that of legged_gym (Rudin et al. 2022). The family itself is ours.
+    mass (a payload of up to 34 kg) and the strength of each leg, a factor of the forces of its
+    motors. The reward of the velocity is that of legged_gym (Rudin et al. 2022). The family itself
+    is ours.
     """
 
     name = "quadruped_vel"
@@ -88,7 +97,7 @@ class QuadrupedVel(CommandedVelocity):
         SLOPE_Y,
         ROUGHNESS,
         density_name("torso"),
-        STRENGTH,
+        *(f"actuator.{motor}" for motor in MOTORS),
     )
     parameters = (
         Parameter("command.forward", uniform(0.0, 1.0), "m/s", "velocity forward", (-2.0, 4.0)),
@@ -106,7 +115,7 @@ class QuadrupedVel(CommandedVelocity):
         Parameter(
             density_name("torso"), uniform(1.0, 1.5), "1", "factor of the torso's mass", (0.1, 5.0)
         ),
-        Parameter(STRENGTH, uniform(0.6, 1.0), "1", "factor of all motors' forces", (0.05, 2.0)),
+        *map(_strength, LEGS),
     )
 
     def __init__(self) -> None:
@@ -120,10 +129,14 @@ class QuadrupedVel(CommandedVelocity):
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """All numbers drawn uniformly; held-out ground is rougher, and combinations are others.
 
-        In a held-out task an odd number of slopes, payload and strength lie in the upper halves of
+        In a held-out task an odd number of slopes, payload and strengths lie in the upper halves of
         their ranges, in a training task an even number. Commands are the same in both.
         """
-        return Task(self.task_names, draw(rng, n, self.parameters, ROUGHNESS, split), np.arange(n))
+        drawn = draw(rng, n, self.parameters, ROUGHNESS, split)
+        others = drawn[:, : -len(LEGS)]
+        by_leg = drawn[:, -len(LEGS) :]
+        by_motor = np.repeat(by_leg, len(MOTOR_PARTS), 1)
+        return Task(self.task_names, np.concatenate([others, by_motor], 1), np.arange(n))
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Upright, nearly along x, with noise on the joints; at rest."""

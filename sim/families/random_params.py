@@ -90,7 +90,6 @@ class RandomParams(BaseFamily):
     tick = 0.016
     horizon = 200
     episodes = 3  # PEARL is evaluated on the third trajectory of a task
-    hidden_reward = False
     min_speed = 1.0  # m/s, of success; ours, the literature defines none
     task_names: tuple[str, ...]
 

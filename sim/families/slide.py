@@ -90,22 +90,18 @@ AHEAD = Parameter(
 ASIDE = Parameter(
     "target.aside", uniform(-0.08, 0.08), "m", "from the mark to the target along y", (-0.15, 0.15)
 )
+# Of the object, in the order in which they are drawn.
+OBJECT = (SHAPE, FRICTION, SIZE_X, SIZE_Y, SIZE_Z, MASS, RESTITUTION, CENTER_OF_MASS)
 
 
 class Slide(ObjectOnTable):
     """One strike per episode, in one decision; a trial has one object and one target."""
 
     name = "slide"
-    dt = 0.1
     # After a strike of 0.5 s, an object that stops on the target does so within 1.7 s (the one with
     # the lowest friction): at the end of the decision it is at rest.
     action_repeat = 24
     tick = 0.01
-    horizon = 1
-    episodes = 3
-    hidden_reward = False
-    observes_state = True  # an episode is one decision: it starts with the object at rest
-    goal_names = ("target.x", "target.y")
     task_names = (
         "object.shape",
         "object.size_x",
@@ -118,18 +114,7 @@ class Slide(ObjectOnTable):
         "marker.x",
         "marker.y",
     )
-    parameters = (  # in the order in which they are drawn
-        SHAPE,
-        FRICTION,
-        SIZE_X,
-        SIZE_Y,
-        SIZE_Z,
-        MASS,
-        RESTITUTION,
-        CENTER_OF_MASS,
-        AHEAD,
-        ASIDE,
-    )
+    parameters = (*OBJECT, AHEAD, ASIDE)
     target_radius = 0.05  # m, an object this close to the target counts as on the target
     max_distance = 0.6  # m, larger distances count as this one: the reward stays bounded
 

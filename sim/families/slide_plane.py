@@ -14,18 +14,7 @@ from robots.signals import Array, Spec
 from robots.strike_around import AroundRanges, StrikeAround
 from robots.world import Start, Task
 from sim.families.base import require_zone
-from sim.families.slide import (
-    CENTER_OF_MASS,
-    FRICTION,
-    MASS,
-    RESTITUTION,
-    SHAPE,
-    SIZE_X,
-    SIZE_Y,
-    SIZE_Z,
-    Slide,
-    strike_scene,
-)
+from sim.families.slide import OBJECT, Slide, strike_scene
 from sim.randomization import Parameter, uniform
 
 ARC = 0.75 * np.pi  # rad to either side; beyond, targets lie beside the arm's base
@@ -57,18 +46,7 @@ class SlidePlane(Slide):
     name = "slide_plane"
     # The way around takes up to 1.2 s, the strike 0.3 s, and the object stops 1.7 s after it.
     action_repeat = 32
-    parameters = (  # in the order in which they are drawn
-        SHAPE,
-        FRICTION,
-        SIZE_X,
-        SIZE_Y,
-        SIZE_Z,
-        MASS,
-        RESTITUTION,
-        CENTER_OF_MASS,
-        DISTANCE,
-        BEARING,
-    )
+    parameters = (*OBJECT, DISTANCE, BEARING)
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:
         """Build the scene, the action map and the observation for an arm.

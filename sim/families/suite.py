@@ -31,7 +31,6 @@ FIELDS = 2  # of the checkerboard along each factor: low and high
 class Suite(BaseFamily):
     """A task of dm_control's suite with hidden gravity, masses, damping, friction and gears."""
 
-    hidden_reward = False
     horizon = HORIZON
     episodes = 2
     min_reward = 0.8  # of success, where the suite's largest is 1; ours, the suite defines none

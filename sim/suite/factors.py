@@ -33,7 +33,6 @@ FRICTION = "geom.friction_scale"
 GEAR = "actuator.gear_scale"
 SLOPE_X = "geom.floor.slope_x"
 SLOPE_Y = "geom.floor.slope_y"
-STRENGTH = "actuator.strength"
 FIELDS = {  # that a factor of all elements multiplies
     GRAVITY: "opt.gravity",
     DAMPING: "dof_damping",

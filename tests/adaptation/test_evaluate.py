@@ -10,6 +10,7 @@ import tiny
 from adaptation.jobs import evaluate as evaluate_job
 from adaptation.metrics import episode_metrics
 from adaptation.problem import problem_of
+from adaptation.reporting.episode_grid import EpisodeGrid
 from adaptation.rollout import rollout
 from robots.signals import ArrayLike
 from robots.world import Task
@@ -38,6 +39,14 @@ def test_where_several_episodes_evaluate_only_those_before_them_explore() -> Non
     assert evaluate_job.explores(family, 5) == [True, True, False, False, False]
     assert evaluate_job.explores(family, 4) == [True, False, False, False]
     assert evaluate_job.explores(family, 2) == [False, False]
+
+
+def test_the_final_success_is_the_mean_over_the_episodes_of_evaluation() -> None:
+    success = np.array([[1.0, 1.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    grids = {"adapted": EpisodeGrid(returns=success, success=success, metrics={})}
+    evaluated: Any = EvaluatedThreeTimes()
+    assert evaluate_job.final_success(evaluated, grids) == {"adapted": pytest.approx(4 / 6)}
+    assert evaluate_job.final_success(FAMILY, grids) == {}
 
 
 def test_metrics_are_of_the_last_valid_state_of_each_episode() -> None:

@@ -26,6 +26,7 @@ from robots.errors import BadArgumentError, PliantError
 from robots.signals import Array
 
 pytestmark = pytest.mark.usefixtures("registered")
+shared_run = test_trial.shared_run
 trained = test_trial.trained
 
 

@@ -1,13 +1,11 @@
 """A folder goes to another machine as bytes and comes back, whole or not at all."""
 
-import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
 import zstandard
 
-from adaptation.jobs import packed_folder
 from adaptation.jobs.packed_folder import pack_folder, replace_folder, unpack_folder
 from robots.errors import DamagedError
 
@@ -69,25 +67,28 @@ class Killed(BaseException):
     """Ends the process, as far as this test is concerned."""
 
 
-@pytest.mark.parametrize("step", ["written", "removed"])
-def test_a_replacement_that_was_killed_is_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize("renames", [0, 1])
+def test_after_a_kill_the_folder_is_the_old_one_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
-    """Before the old folder is touched, and when only a part of it is left."""
+    """Before the old folder is touched, and when it is renamed already."""
     packed = pack_folder(write(tmp_path / "new", FILES))
-    folder = write(tmp_path / "cell", {"old": b"1", "config.json": b"2"})
-    remove = shutil.rmtree
+    files = {"old": b"1", "config.json": b"2"}
+    folder = write(tmp_path / "cell", files)
+    rename = Path.rename
+    left = iter(range(renames))
 
-    def remove_until_killed(path: Path, ignore_errors: bool = False) -> None:
-        if path != folder:
-            return remove(path, ignore_errors=ignore_errors)
-        if step == "removed":
-            (folder / "old").unlink()
-        raise Killed
+    def rename_until_killed(path: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise Killed
+        return rename(path, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(packed_folder.shutil, "rmtree", remove_until_killed)
+        patch.setattr(Path, "rename", rename_until_killed)
         with pytest.raises(Killed):
             replace_folder(packed, folder)
-    assert pack_folder(folder) == packed
+    pack_folder(folder)
+    assert read(folder) == files
+    replace_folder(packed, folder)
     assert read(folder) == FILES
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "cell"}

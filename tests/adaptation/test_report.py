@@ -27,14 +27,13 @@ from adaptation.runs.records import (
     Event,
     GapClosed,
     HeldoutProgress,
-    Quantiles,
-    Timing,
     Trace,
     TrainProgress,
     TrialResult,
 )
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
+from hw_interface.control.timing import Quantiles, Timing
 from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from collecting import collect
 from forked import Forks
 
 from adaptation.jobs import collection
@@ -343,7 +344,7 @@ def test_the_random_trials_are_part_of_the_first_iteration() -> None:
     method = tiny.Counter(problem, tiny.CounterConfig(), seed=0)
     method.schedule = CollectionSchedule(meta_batch=4, episodes_per_trial=2, random_trials=3)
     world: Any = tiny.World(tiny.Tiny(), "", 4, 0)
-    first, second = (collection.collect(world, method, 0, i) for i in range(2))
+    first, second = (collect(world, method, 0, i) for i in range(2))
     assert first.ticks.reward.shape == (2, 5, 16)
     assert second.ticks.reward.shape == (2, 5, 4)
 

@@ -10,12 +10,14 @@ import torch
 
 from adaptation import cli
 from adaptation.jobs.cells import suite_cells
+from adaptation.jobs.collection import collect_each
 from adaptation.jobs.compare import group_runs
 from adaptation.jobs.fingerprint import fingerprint
 from adaptation.jobs.train import describe_progress
 from adaptation.jobs.trainer import Trainer
 from adaptation.jobs.training_tasks import TrainingTasks
 from adaptation.jobs.trial_source import Helpers
+from adaptation.random_policy import concat_trials
 from adaptation.runs import checkpoint
 from adaptation.runs.log import read_log
 from adaptation.runs.records import TrainProgress
@@ -129,8 +131,6 @@ class Told(UniformTasks):
 
 def told_by(method_name: str, **settings: Any) -> tuple[Told, Any]:
     """What a sampler is told of the first trial, and that trial."""
-    from adaptation.jobs.collection import collect
-
     family = Point()
     settings = {"schedule.meta_batch": 8, "schedule.random_trials": 2, **settings}
     config = checkpoint.method_config(method_name, family, "cpu", settings)
@@ -138,7 +138,7 @@ def told_by(method_name: str, **settings: Any) -> tuple[Told, Any]:
     sampler = Told()
     tasks = TrainingTasks(sampler, method, seed=0)
     world = VecWorld(family, None, 8, seed=0)
-    trial = collect(world, method, 0, 0, tasks.draw(0))
+    trial = concat_trials(collect_each(world, method, 0, 0, tasks.draw(0)))
     tasks.learn(trial)
     world.close()
     return sampler, trial

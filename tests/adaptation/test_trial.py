@@ -35,10 +35,11 @@ from adaptation.reporting.report import write_report
 from adaptation.reporting.trial_page import find_run, read_header
 from adaptation.runs import archive
 from adaptation.runs.log import read_log
-from adaptation.runs.records import EpisodeRecord, Timing, TrialResult
+from adaptation.runs.records import EpisodeRecord, TrialResult
 from adaptation.runs.run import Run
 from adaptation.runs.run_config import RunConfig
 from hw_interface.control.events import Mode
+from hw_interface.control.timing import Quantiles, Timing
 from hw_interface.drivers import DRIVERS
 from hw_interface.recording.process import RecorderProcess, RecordTo
 from hw_interface.trackers.emulated_placer import EmulatedPlacer
@@ -55,15 +56,8 @@ OBJECTS = 4
 EPISODES = tiny.Tiny.episodes
 TICKS = tiny.Tiny.horizon
 NEVER = 10**9  # ticks
-QUANTILES = {"p50": 0.0, "p99": 0.001, "max": 0.002}
-TIMING = {
-    "rate_hz": 500.0,
-    "ticks": 75,
-    "missed": 0,
-    "realtime": False,
-    "lateness_ms": QUANTILES,
-    "policy_ms": QUANTILES,
-}
+QUANTILES = Quantiles(p50=0.0, p99=0.001, max=0.002)
+TIMING = Timing(500.0, 75, 0, False, QUANTILES, QUANTILES)
 
 
 @dataclass(frozen=True)
@@ -168,13 +162,19 @@ class Arm(tiny.World):
             stamp=np.array([self.tick * self.dt]),
         )
 
-    def timing(self) -> dict[str, Any] | None:
+    def timing(self) -> Timing | None:
         return TIMING if self.clock == "realtime" else None
 
 
+@pytest.fixture(scope="module")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a run keeps it for the others."""
+    return tmp_path_factory.mktemp("shared") / "run"
+
+
 @pytest.fixture
-def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a run with a method and both references."""
+def trained(tmp_path: Path, shared_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a run with a method and both references, which a test may change."""
     monkeypatch.setattr(collection, "VecWorld", tiny.World)
     monkeypatch.setattr(arm_session, "ArmWorld", Arm)
     monkeypatch.setitem(METHODS._entries, "blind", "tiny:Counter")
@@ -185,11 +185,12 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(Arm, "done", [])
     monkeypatch.setattr(Arm, "missing_folder", None)
     monkeypatch.setattr(Arm, "park_failure", None)
-    config = RunConfig("counter", "tiny", iterations=1, references=False)
-    run = Run.create(tmp_path / "run", config)
-    for role in ("method", "blind", "oracle"):
-        train_job.train_role(run, role, None, lambda share, progress: None)
-    return run.path
+    if not shared_run.exists():
+        config = RunConfig("counter", "tiny", iterations=1, references=False)
+        run = Run.create(shared_run, config)
+        for role in ("method", "blind", "oracle"):
+            train_job.train_role(run, role, None, lambda share, progress: None)
+    return Path(shutil.copytree(shared_run, tmp_path / "run"))
 
 
 @pytest.fixture
@@ -616,12 +617,12 @@ def test_a_realtime_check_is_run_once_beside_the_statistics(trained: Path) -> No
         Opened("tiny-arm", "twin", "lockstep", "trial", nothing, None),
         Opened("tiny-arm", "twin", "realtime", "trial", nothing, None),
     ]
-    assert result.timing == msgspec.convert(TIMING, Timing)
+    assert result.timing == TIMING
     assert result.episodes == 3
     again = try_out(trained, realtime_episodes=2)
     in_realtime = read_log(trained / "trial" / "episodes-realtime.jsonl", EpisodeRecord)
     assert [record.clock for record in in_realtime] == ["realtime"] * 2
-    assert again.timing == msgspec.convert(TIMING, Timing)
+    assert again.timing == TIMING
 
 
 def test_on_a_real_arm_the_object_is_not_known(trained: Path, real_driver: str) -> None:
@@ -733,7 +734,7 @@ def test_deploying_drives_for_about_as_long_as_asked(trained: Path) -> None:
     assert len(result.returns) == len(result.metrics["distance_m"]) == 4
     assert result.verdicts == {"LIMITED": 20, "HELD": 20}
     assert [event.event for event in result.events] == ["STALE"] * 4
-    assert result.timing == msgspec.convert(TIMING, Timing)
+    assert result.timing == TIMING
 
 
 class Failing(tiny.Counter, Scores[Any]):

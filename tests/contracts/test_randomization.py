@@ -20,8 +20,10 @@ from sim.families.cheetah_slope import SLOPES
 from sim.families.insert import PEG_RADIUS, WALL, Insert
 from sim.families.latch import LEVER
 from sim.families.push import Push
+from sim.families.quadruped_vel import LEGS as QUADRUPED_LEGS
 from sim.families.slide import Slide
 from sim.families.splits import SPLITS
+from sim.go1 import LEGS as GO1_LEGS
 from sim.loaded_arm import PARTS
 from sim.randomization import (
     HELDOUT,
@@ -41,6 +43,7 @@ MARK = Slide().mark  # m, where the object of slide stands
 PUSH_MARK = Push().mark  # m, the middle of the places where objects of push begin
 PAYLOAD = Carry.task_names[:2]  # factors of the masses of its parts
 PART_MASS = Carry().body.part_mass  # kg
+GO1_HIPS = tuple(f"actuator.{leg}_hip" for leg in GO1_LEGS)
 UNITS = {"1", "m", "rad", "m/s", "kg", "s", "N", "N·s/m", "N·m", "N·m·s/rad"}
 every_family = pytest.mark.parametrize("name", [*sorted(FAMILIES), *SAMPLE])
 every_split = pytest.mark.parametrize("split", SPLITS)
@@ -124,6 +127,15 @@ def payload_mass(task: Task) -> Array:
     return np.asarray(PART_MASS * task.columns(*PAYLOAD).sum(1))
 
 
+def motor(joint: str) -> Callable[[Task], Array]:
+    """The strength of a leg is that of each of its motors."""
+
+    def strength(task: Task) -> Array:
+        return task[f"actuator.{joint}"]
+
+    return strength
+
+
 def corners(task: Task) -> Array:
     rises = np.cumsum(task.columns(*SLOPES), 1)  # each ramp is 1 m long
     return np.pad(rises, ((0, 0), (1, 0)))
@@ -170,6 +182,7 @@ def lever(task: Task, power: int) -> Array:
 DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.angle": angle,
     "goal.distance": distance,
+    "disturbance.latency": lambda task: np.zeros(len(task)),  # none, while its range is 0
     "fault.strength": faulty,
     "fault.leg": dead_leg,
     "fault.inverted": inverted,
@@ -182,6 +195,9 @@ DERIVED: dict[str, Callable[[Task], Array]] = {
     "target.sideways": sideways,
     "object.com_share_x": com_share_x,
     "object.com_share_y": com_share_y,
+    "leg.strength": lambda task: task.columns(*GO1_HIPS).min(1),
+    "leg.number": lambda task: task.columns(*GO1_HIPS).argmin(1),
+    **{f"leg.{leg}.strength": motor(f"yaw_{leg}") for leg in QUADRUPED_LEGS},
     "payload.mass": payload_mass,
     "payload.com": payload_center,
     "command.forward": lambda task: task["marker.x"],

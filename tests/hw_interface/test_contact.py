@@ -27,8 +27,11 @@ from robots.driver import REACHED
 from robots.errors import ArmError
 from robots.kinematics import Kinematics
 from robots.signals import Array, Command, Condition, JointState, Setpoint
+from sim.families.reach import Reach
+from sim.plant import Plant
 
 VIPERX = emulated.VIPERX
+START = Reach(VIPERX).ready  # rad: the arms stand there already, and need not go there first
 
 
 def press(rig: Rig, stiffness: float = 600.0) -> None:
@@ -174,7 +177,7 @@ def distance_to_goal(bus: Bus) -> float:
 
 
 def test_dynamixel_servos_do_not_press_after_a_fault_of_contact_nor_after_disconnect() -> None:
-    plant = emulated.BlockablePlant(VIPERX)
+    plant = emulated.BlockablePlant(VIPERX, START)
     with emulated.emulated_arm(plant) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
@@ -214,7 +217,7 @@ LITTLE = 0.03  # rad, too little for a fault of contact, and for a driver's stop
 
 @pytest.mark.parametrize("event", [Event.OPERATOR_STOP, Event.POLICY_DIED, Event.SILENT])
 def test_a_joint_that_presses_sideways_is_released_after_any_fault(event: Event) -> None:
-    plant = emulated.BlockablePlant(VIPERX)
+    plant = emulated.BlockablePlant(VIPERX, START)
     with emulated.emulated_arm(plant) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
@@ -233,7 +236,7 @@ def test_a_joint_that_presses_sideways_is_released_after_any_fault(event: Event)
 @pytest.mark.parametrize("distance", [0.006, 0.009, 0.012, 0.016])
 def test_no_more_press_stays_than_is_documented(distance: float) -> None:
     """Of a joint without weight or load: 0.01 rad times its servo's stiffness."""
-    plant = emulated.BlockablePlant(VIPERX)
+    plant = emulated.BlockablePlant(VIPERX, START)
     with emulated.emulated_arm(plant) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
@@ -297,7 +300,7 @@ def blocked(plant: emulated.CeilingPlant | emulated.WallPlant) -> Iterator[BusRi
 @presses
 def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> None:
     """It stands below its setpoint, as if it sagged."""
-    plant = emulated.CeilingPlant(VIPERX)
+    plant = emulated.CeilingPlant(VIPERX, START)
     with blocked(plant) as rig:
         push(rig, [0.0, 0.0, 0.4], plant.shoulder, distance)
         rest_after(rig, ENDS[ends])
@@ -312,7 +315,7 @@ def test_a_joint_that_presses_upward_is_released(ends: str, distance: float) -> 
 @presses
 def test_a_joint_that_presses_downward_is_released(ends: str, distance: float) -> None:
     """What lies below it then carries the weight."""
-    plant = emulated.FloorPlant(VIPERX)
+    plant = emulated.FloorPlant(VIPERX, START)
     with blocked(plant) as rig:
         push(rig, [0.0, 0.0, -0.4], plant.shoulder, distance)
         rest_after(rig, ENDS[ends])
@@ -323,7 +326,7 @@ def test_a_joint_that_presses_downward_is_released(ends: str, distance: float) -
 
 @pytest.mark.parametrize("ends", ENDS)
 def test_a_tool_that_presses_on_a_wall_with_several_joints_releases_it(ends: str) -> None:
-    plant = emulated.WallPlant(VIPERX)
+    plant = emulated.WallPlant(VIPERX, START)
     with blocked(plant) as rig:
         push(rig, [0.5, 0.0, 0.0], plant.wrist, 0.08)
         before = plant.force
@@ -336,7 +339,7 @@ def test_a_tool_that_presses_on_a_wall_with_several_joints_releases_it(ends: str
 @pytest.mark.parametrize("ends", ENDS)
 def test_a_joint_that_carries_a_load_is_not_lowered(ends: str) -> None:
     """Its torque is above its weight's too, but its servo alone supports it."""
-    plant = emulated.CeilingPlant(VIPERX)
+    plant = emulated.CeilingPlant(VIPERX, START)
     with emulated.emulated_arm(plant) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
@@ -392,19 +395,14 @@ def test_an_arm_that_is_stopped_on_its_way_again_and_again_does_not_creep(
     direction: tuple[float, float, float],
 ) -> None:
     """Its servos sag under its weight, and lag behind while it moves."""
-    with emulated.emulated_arm() as (driver, bus):
+    with emulated.emulated_arm(Plant(VIPERX, START)) as (driver, bus):
         rig = BusRig(driver, bus)
         rig.begin()
         for seq in range(1, 6):
             rig.controller.set_action(seq, rig.now, np.array(direction))
             rig.ticks(12)
             assert rig.mode is Mode.RUNNING
-            rig.watchdog.fault(Event.OPERATOR_STOP)
-            while not is_standing(rig.controller.gate.setpoint):
-                rig.ticks(1)
-            braked = rig.controller.gate.setpoint.q[0]
-            rig.ticks(200)
-            assert rig.controller.at_rest
+            braked = rest_after(rig, Event.OPERATOR_STOP)
             after = rig.controller.gate.setpoint.q[0]
             np.testing.assert_allclose(after, braked, atol=2 * TICK)
             assert np.abs(driver.read().q - after).max() > 5 * TICK, "the arm sags"

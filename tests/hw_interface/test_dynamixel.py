@@ -288,7 +288,7 @@ class Rig(BusRig[PacedDynamixel]):
 
 @contextmanager
 def moving_arm() -> Iterator[Rig]:
-    with emulated_arm() as (driver, bus):
+    with emulated_arm(Plant(VIPERX, FAMILY.ready)) as (driver, bus):
         rig = Rig(driver, bus)
         rig.begin()
         rig.act()
@@ -508,7 +508,7 @@ def test_a_joint_outside_its_limits_is_named_before_torque_is_switched_on() -> N
 
 
 def test_an_arm_that_is_parked_may_lose_its_torque_and_no_other_may() -> None:
-    with emulated_arm() as (driver, bus):
+    with emulated_arm(Plant(VIPERX, FAMILY.ready)) as (driver, bus):
         rig = Rig(driver, bus)
         rig.begin()
         rig.watchdog.end_episode()

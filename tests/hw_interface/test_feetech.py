@@ -297,7 +297,7 @@ class Rig(BusRig[PacedFeetech]):
 
 @contextmanager
 def moving_arm() -> Iterator[Rig]:
-    with emulated_so101() as (driver, bus):
+    with emulated_so101(Plant(SO101, FAMILY.ready)) as (driver, bus):
         rig = Rig(driver, bus)
         rig.begin()
         rig.act(20)

@@ -144,7 +144,7 @@ def test_the_two_connections_of_the_client_need_not_agree_at_once() -> None:
         driver.enable()
         driver.stop()
         wait_until(lambda: program_has_ended(remote))
-        driver._finish_stop()
+        driver._stopping.finish()
         remote.do(lag)
         driver.enable()
         q = driver.read().q

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from collecting import collect
 from faulty_point import FaultyPoint
 from test_point import ActsUnderAnothersBelief
 
-from adaptation.jobs.collection import collect
 from adaptation.jobs.evaluate import explores
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.problem import problem_of

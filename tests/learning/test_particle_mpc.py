@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from collecting import collect
 from toys.strike import StrikeWorld, problem
 
-from adaptation.jobs.collection import collect
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import rollout
 from policies.method import CollectionSchedule, TrialBatch

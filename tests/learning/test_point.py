@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from collecting import collect
 from torch import Tensor
 
-from adaptation.jobs.collection import collect
 from adaptation.jobs.evaluate import explores
 from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import rollout

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from collecting import collect
 from torch import Tensor
 
-from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from adaptation.rollout import rollout
 from adaptation.runs.run import Run
@@ -158,22 +158,25 @@ def test_the_student_imitates_the_teacher_in_states_and_memories_of_its_own(
     torch.testing.assert_close(loss, torch.stack(errors).mean())
 
 
-def test_the_student_learns_from_its_own_trials_alone(
-    trained: Distill, monkeypatch: pytest.MonkeyPatch
+def test_the_student_learns_from_its_own_trials_and_the_last_of_the_teacher(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first N tasks in the replay are those of the teacher."""
+    """The replay has N tasks of each trial; the teacher collected the first two trials."""
+    method = distill()
+    for seed in (0, 1):
+        method.learn(trial(Teacher(method), seed=seed))
     drawn: list[Tensor] = []
-    segments = trained.replay.segments
+    segments = method.replay.segments
 
     def spy(slots: Tensor, size: int, generator: torch.Generator) -> Any:
         drawn.append(slots)
         return segments(slots, size, generator)
 
-    monkeypatch.setattr(trained.replay, "segments", spy)
-    trained.config = replace(trained.config, student_trials=40)
-    trained.learn(trial(trained, seed=2))
-    assert torch.cat(drawn).min() >= N
-    assert torch.cat(drawn).unique().numel() == 2 * N
+    monkeypatch.setattr(method.replay, "segments", spy)
+    method.config = replace(method.config, student_trials=60)
+    for seed in (2, 3):
+        method.learn(trial(method, seed=seed))
+    assert set(torch.cat(drawn).tolist()) == set(range(N, 4 * N))
 
 
 def test_ticks_that_do_not_exist_are_not_imitated(

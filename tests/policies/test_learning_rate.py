@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from collecting import collect
 
-from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from policies.method import CollectionSchedule
 from policies.methods.context_mpc import ContextMPC, ContextMpcConfig

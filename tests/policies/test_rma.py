@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from collecting import collect
 from torch import Tensor, nn
 
-from adaptation.jobs.collection import collect
 from adaptation.problem import problem_of
 from adaptation.random_policy import RandomPolicy
 from adaptation.rollout import rollout

@@ -9,8 +9,8 @@ from robots.signals import Array, Setpoint, Verdict
 from robots.world import Start, Task
 from sim.engines.bullet import BulletEngine
 from sim.engines.mujoco import MujocoEngine
-from sim.families.go1_vel import HEIGHT, OBS, PAYLOAD, QUAT, ROOT, ROUGHNESS, STRENGTH, Go1Vel
-from sim.go1 import GO1
+from sim.families.go1_vel import HEIGHT, OBS, PAYLOAD, QUAT, ROOT, ROUGHNESS, Go1Vel
+from sim.go1 import GO1, LEGS
 from sim.scene_model import compile_scene
 from sim.vec_world import VecWorld
 
@@ -21,6 +21,8 @@ SUBSTEPS = 5
 GRAVITY = 9.81
 TRUNK_MASS = 5.205  # kg, with the IMU
 LEG_MASS = 0.591 + 0.92 + 0.131 + 0.06
+STIFFNESS = 35.0  # N·m/rad
+PHYSICS = (ROUGHNESS, PAYLOAD, "actuator.strength")
 
 
 def test_it_weighs_what_unitree_says_and_its_feet_are_where_its_links_end() -> None:
@@ -48,12 +50,14 @@ def test_left_and_right_legs_are_mirrored() -> None:
     assert right[0, 0] > 0.02
 
 
-def stand(values: Array, ticks: int = 150) -> tuple[MujocoEngine, Array]:
-    """Robots with (bumps, payload, strength) each (n, 3), after some ticks at home."""
+def stand(
+    values: Array, ticks: int = 150, names: tuple[str, ...] = PHYSICS
+) -> tuple[MujocoEngine, Array]:
+    """Robots with the named physics (n, p), and their positions after some ticks at home."""
     n = len(values)
     engine = MujocoEngine()
     engine.load(FAMILY.scene, n)
-    engine.write(Task((ROUGHNESS, PAYLOAD, STRENGTH), values, np.arange(n)))
+    engine.write(Task(names, values, np.arange(n)))
     q = np.zeros((n, ROOT + len(GO1.joints)))
     q[:, 2] = HEIGHT
     q[:, 3] = 1.0
@@ -71,12 +75,40 @@ def test_a_payload_presses_it_down_and_servos_are_springs_of_their_strength() ->
     tau = engine.read().tau
     sag = GO1.home - q[:, ROOT:]
     engine.close()
-    np.testing.assert_allclose(tau, strength[:, None] * 35.0 * sag, atol=0.02)
+    np.testing.assert_allclose(tau, strength[:, None] * STIFFNESS * sag, atol=0.02)
     light, heavy, weak = q[:, 2]
     assert 0.15 < heavy < light - 0.01
     assert 0.15 < weak < light - 0.01
     upright = 1 - 2 * (q[:, 4] ** 2 + q[:, 5] ** 2)
     assert (upright > 0.95).all()
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_the_servos_of_a_leg_are_springs_of_its_own_strength(split: str) -> None:
+    task = FAMILY.sample(np.random.default_rng(0), 3, split)
+    engine, q = stand(task.values, names=task.names)
+    tau = engine.read().tau
+    engine.close()
+    sag = GO1.home - q[:, ROOT:]
+    for leg in LEGS:
+        joints = [GO1.joints.index(f"{leg}_{part}") for part in ("hip", "thigh", "calf")]
+        strength = task[f"actuator.{leg}_calf"][:, None]
+        expected = strength * STIFFNESS * sag[:, joints]
+        np.testing.assert_allclose(tau[:, joints], expected, atol=0.05)
+    strengths = task.columns(*(f"actuator.{leg}_hip" for leg in LEGS))
+    assert ((strengths < 1).sum(1) == 1).all()  # one leg is weak
+
+
+def test_a_weak_leg_gives_way() -> None:
+    joints = ("FR_hip", "FR_thigh", "FR_calf")
+    names = tuple(f"actuator.{joint}" for joint in joints)
+    engine, q = stand(np.array([[1.0, 1.0, 1.0], [0.4, 0.4, 0.4]]), names=names)
+    engine.close()
+    bent = abs(q[:, ROOT:] - GO1.home)
+    knee = GO1.joints.index("FR_calf")
+    assert bent[1, knee] > 1.3 * bent[0, knee]
+    roll = np.arctan2(2 * q[:, 3] * q[:, 4], 1 - 2 * q[:, 4] ** 2)
+    assert roll[1] > roll[0] + 0.02  # the right side is lower
 
 
 def test_the_ground_carries_its_weight() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from robots.errors import BadArgumentError, MissingExtraError, UnknownNameError
 from robots.signals import Array
@@ -73,6 +74,13 @@ def test_an_episode_is_metaworlds_up_to_its_time_limit(ml1: Any) -> None:
     world.close()
 
 
+def test_its_quaternions_are_scipys() -> None:
+    rotations = Rotation.random(200, np.random.default_rng(0))
+    found = [package.Rotation.from_matrix(one).as_quat() for one in rotations.as_matrix()]
+    expected = [Rotation.from_matrix(one).as_quat() for one in rotations.as_matrix()]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
 def test_its_goals_are_those_of_ml1(ml1: Any) -> None:
     family = make(PUSH)
     splits = {"train": ml1.train_tasks, "heldout": ml1.test_tasks}
@@ -115,9 +123,17 @@ def test_in_ml10_tasks_are_held_out(metaworld: Any) -> None:
     assert drawn == {split: set(MANY["ML10"][i]) for i, split in enumerate(("train", "heldout"))}
 
 
+def test_every_goal_is_drawn_once_before_any_is_drawn_twice() -> None:
+    pytest.importorskip("metaworld", reason=package.INSTALL)
+    ids = make(REACH).sample(np.random.default_rng(0), 120, "heldout").ids
+    for drawn in (ids[:50], ids[50:100]):
+        assert len(np.unique(drawn)) == 50
+    assert len(np.unique(ids[100:])) == 20
+
+
 def test_worlds_of_different_tasks_do_what_each_does_alone(metaworld: Any) -> None:
     family = make(ML10)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(3)
     task = family.sample(rng, 3)
     later = family.sample(rng, 3)  # the tasks of the same worlds are exchanged
     assert len(np.unique(task["fixture.task"])) == 3

@@ -16,6 +16,8 @@ from sim.families.quadruped_vel import (
     BUMPS,
     GROUND,
     HEIGHT,
+    LEGS,
+    MOTORS,
     OBS,
     ROUGHNESS,
     QuadrupedVel,
@@ -69,6 +71,29 @@ def test_a_payload_presses_the_torso_down() -> None:
     light, heavy = engine.read().q[:, 2]
     engine.close()
     assert 0.4 < heavy < light - 0.002
+
+
+def test_the_motors_of_a_leg_have_its_strength() -> None:
+    task = FAMILY.sample(np.random.default_rng(0), 3, "heldout")
+    n = 2 * len(task)
+    engine = SuiteEngine()
+    engine.load(FAMILY.scene, n)
+    healthy = task.values.copy()
+    motors = [task.names.index(f"actuator.{motor}") for motor in MOTORS]
+    healthy[:, motors] = 1.0
+    engine.write(Task(task.names, np.concatenate([task.values, healthy]), np.arange(n)))
+    q = np.zeros((n, 23))
+    q[:, 2] = 50.0  # in the air
+    q[:, 3] = 1.0
+    engine.reset(Start(q))
+    engine.run(Torque(np.ones((1, n, 12))), 2)  # so short that the legs have hardly moved
+    weak, full = np.split(engine.read().tau, 2)
+    engine.close()
+    for leg in LEGS:
+        strength = task[f"actuator.yaw_{leg}"][:, None]
+        motors = [MOTORS.index(f"{part}_{leg}") for part in ("yaw", "lift", "extend")]
+        assert (full[:, motors] != 0).all()
+        np.testing.assert_allclose(weak[:, motors], strength * full[:, motors], rtol=0.01)
 
 
 def test_a_reward_is_the_command_that_is_kept_less_the_effort() -> None:
