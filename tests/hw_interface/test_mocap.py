@@ -252,12 +252,14 @@ def test_a_single_stamp_of_another_clock_changes_nothing(stage: Stage, stamp: fl
     assert stage.age < 1e-6
 
 
-def test_two_stamps_of_other_clocks_that_do_not_go_on_confirm_nothing(stage: Stage) -> None:
+def test_stamps_of_other_clocks_that_do_not_go_on_confirm_nothing(stage: Stage) -> None:
     stage.see(3)
     for stamp in (3.0, 2.0, 1.0, 5.0, 4.0):
         stage.send(stage.pose(0.9, time=stamp))
     stage.send(stage.pose(0.9, time=900.0))
     assert stage.read() == 0.5
+    stage.see(1, x=0.501)
+    assert stage.read() == 0.501
 
 
 def test_a_flood_is_read_in_pieces_and_the_newest_pose_is_found(stage: Stage) -> None:
