@@ -238,8 +238,8 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
         if of_family:
             rows.append(best_row(of_family))
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
-    title = "Success (%) in the last episode, on held-out tasks, of the most successful method on each"
-    title += f" family\n([all methods]({link})). The best of several is flattered by chance:"
+    title = "Success (%) in the last episode, on held-out tasks, of the most successful method on"
+    title += f" each family\n([all methods]({link})). The best of several is flattered by chance:"
     summary = f"{title}\n\n{markdown_table(rows)}"
     for mark, footnote in FOOTNOTES.items():
         if any(mark in row["method"] for row in rows):
