@@ -203,7 +203,7 @@ class ControlClient:
         return state
 
     def _is_ending(self) -> bool:
-        """Whether the control process is about to end: a killed one is overdue before it is gone."""
+        """Whether the control process is about to end: a killed one is overdue before it ends."""
         self.process.join(ENDING)
         return not self.process.is_alive()
 
