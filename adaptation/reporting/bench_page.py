@@ -218,7 +218,7 @@ def _number_machines(statuses: Sequence[CellStatus], earlier: Sequence[str]) -> 
 
 
 def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> None:
-    """Write success in the last episode between the marks in a file: each family's best method.
+    """Write success in the last episode between the marks in a file, of each family's best method.
 
     Where the page has kept an earlier section on a family, its row is kept too.
 
@@ -238,8 +238,8 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
         if of_family:
             rows.append(best_row(of_family))
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
-    title = "Success (%) in the last episode, on held-out tasks, of the method that adapts best on"
-    title += f" each family\n([all methods]({link})):"
+    title = "Success (%) in the last episode, on held-out tasks, of the most successful method on"
+    title += f" each family\n([all methods]({link})). The best of several is flattered by chance:"
     summary = f"{title}\n\n{markdown_table(rows)}"
     for mark, footnote in FOOTNOTES.items():
         if any(mark in row["method"] for row in rows):

@@ -74,10 +74,10 @@ class MpcMethod(Replans[B]):
 
 
 class ValuedMpcMethod(MpcMethod[B]):
-    """Searches whose plans may end with a learned value of their last state.
+    """A method whose plans may end with a learned value of their last state.
 
     Attributes:
-        terminal_value: it; None where the config has no settings of one.
+        terminal_value: the value that plans end with; None where the config has no settings of one.
     """
 
     problem: Problem

@@ -21,8 +21,8 @@ LATENCY = Parameter(
 class OptionalLatency(BaseFamily):
     """A family whose ``parameters`` end with ``LATENCY``.
 
-    Tasks have the hidden latency as their last parameter if its range is more than 0. Otherwise
-    they do not know it, and policies are as if there were none.
+    Tasks have the hidden latency as their last parameter if its range is more than 0. While it is 0
+    they have no such parameter, and a policy that knows the task reads none.
 
     Attributes:
         own_names: parameters of a task besides the latency.
@@ -32,7 +32,7 @@ class OptionalLatency(BaseFamily):
     _keeps_latency = False
 
     def __copy__(self) -> Self:
-        """A copy of a late family is late, even if its range is then fixed at 0.
+        """A copy whose tasks keep the latency, even if its range is fixed at 0 afterwards.
 
         Task samplers and fits mix tasks of such copies, which must have the same parameters.
         """
