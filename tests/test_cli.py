@@ -474,6 +474,7 @@ def test_what_an_untuned_training_takes_is_said_before_it_begins(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     train = ("train", "rl2", "--family", "point_sparse", "--no-references", "--iterations", "1")
+    train += ("--minutes", "0.5")
     small = ("--set", "schedule.meta_batch=8", "--set", "hidden=8", "--set", "memory_size=8")
     status, _, notice = pliant(capfd, *train, *small, "--out", str(tmp_path / "run"))
     assert status == 0
@@ -481,6 +482,7 @@ def test_what_an_untuned_training_takes_is_said_before_it_begins(
     assert "environment steps" in notice
     assert "gradient steps" in notice
     assert "less than a minute on one core" in notice
+    assert "for at most 30 s" in notice
     assert notice.index("has no cpu preset") < notice.index("iteration 1")
 
 
