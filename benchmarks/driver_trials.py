@@ -3,8 +3,8 @@
     python benchmarks/driver_trials.py RUNS          try what is missing, and write docs/drivers.md
     python benchmarks/driver_trials.py --page        only the page
 
-Beside each trial, a process that only sleeps keeps the driver's rate for a minute: what it misses
-is the machine's fault. After it the delay from command to motion is measured.
+Beside each trial, a process that only sleeps keeps the driver's rate for a minute, which shows what
+the machine allows. After the trial the delay from command to motion is measured.
 
 ``RUNS`` holds a run of the family ``reach`` for each arm, named after it: ``pliant train pearl
 --family reach --arm ur5e --out RUNS/ur5e``. Every arm is tried on its twin in real time and through
@@ -132,7 +132,7 @@ def bare_timer(driver: str) -> Iterator[dict[str, Any]]:
 
 
 def measure_latency(which: list[str], out: Path) -> dict[str, float] | None:
-    """Delay from command to motion, s; None where it cannot be told."""
+    """Delay from command to motion, s: median, 99 % and largest; None where it was not measured."""
     command = [*PLIANT, "calibrate", "latency", *which, "--yes", "--json", "--out", str(out)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
@@ -169,7 +169,7 @@ def _timing_cells(result: dict[str, Any]) -> list[str]:
     timing = result["timing"]
     bare = result["bare_timer"]
     latency = result["latency"]
-    delays = "not told"
+    delays = "not measured"
     if latency is not None:
         delays = _milliseconds([1000 * latency[name] for name in ("p50", "p99", "max")])
     return [

@@ -1,10 +1,10 @@
 """Provoke every fault that the emulators can show, through every driver, and write the table.
 
-    python benchmarks/fault_matrix.py            measure what is missing, and write docs/faults.md
-    python benchmarks/fault_matrix.py --only ur  one driver
-    python benchmarks/fault_matrix.py --grippers only while a gripper holds something
-    python benchmarks/fault_matrix.py --rows nan stop   measure these rows anew
-    python benchmarks/fault_matrix.py --page     only the page
+    python benchmarks/fault_matrix.py                  measure what is missing; write docs/faults.md
+    python benchmarks/fault_matrix.py --only ur        one driver
+    python benchmarks/fault_matrix.py --grippers       only while a gripper holds something
+    python benchmarks/fault_matrix.py --rows nan stop  measure these rows anew
+    python benchmarks/fault_matrix.py --page           only the page
 
 The arm is emulated in a process of its own, which notes every 2 ms how fast its joints are and
 counts the commands outside the arm's limits. A policy swings it in real time until a fault strikes.
@@ -40,7 +40,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results" / "faults"
 PAGE = ROOT / "docs" / "faults.md"
 WARM_UP = 0.6  # s of motion before the fault
-JAMMED = 7.0  # s that fingers which cannot open are watched: a hand is waited for longest
+# s that fingers which cannot open are watched: the driver of a hand waits for it for up to 5 s
+JAMMED = 7.0
 GOES_ON = 1.5  # s that a fault which should not stop the arm is watched
 WATCHED = 4.0  # s that any other is watched at most
 STILL = 0.8  # s without motion, after which it is watched no longer
@@ -110,7 +111,7 @@ PROCESS: dict[str, Callable[[Session], str]] = {
     "terminated": send_signal(1, signal.SIGTERM),
     "hung_up": send_signal(0, signal.SIGHUP),
 }
-# What the policy does from the fault on; a swinging joint may be too close to its target.
+# What the policy does from the fault on, so that it asks for what the fault makes impossible.
 BEFORE = {"contact": "push", "stuck": "push", "jammed": "widen"}
 POLICY = {"nan_action": "nan", "nan_actions": "nans"}
 # After these a process is dead or stopped, or the arm's port closed.

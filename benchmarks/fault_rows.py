@@ -94,9 +94,9 @@ ROWS = [
 ]
 # While a gripper holds something.
 GRIPPER_ROWS = [
-    Row("nan_actions", "1", "widths with NaN, on and on", "policy"),
-    Row("tighten", "3", "the policy closes the fingers by 10⁶, on and on", "policy", harmless=True),
-    Row("policy_stopped", "5", "SIGSTOP of the policy: its width is old", "process"),
+    Row("nan_actions", "1", "actions with NaN, on and on", "policy"),
+    Row("tighten", "3", "actions of −10⁶ for the fingers, on and on", "policy", harmless=True),
+    Row("policy_stopped", "5", "SIGSTOP of the policy", "process"),
     Row("policy_killed", "6", "`kill -9` of the policy", "process"),
     Row("stop", "", "the operator's stop", "policy"),
     Row("silent", "18", "the arm falls silent", "arm"),

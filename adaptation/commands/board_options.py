@@ -58,10 +58,10 @@ def require_opencv() -> None:
 
 
 def parse_board(text: str) -> tuple[int, int]:
-    """The numbers of ``9x6``.
+    """The two counts of a text such as ``9x6``.
 
     Raises:
-        BadArgumentError: it is something else, or a number is below 3.
+        BadArgumentError: it is something else, or a count is below 3.
     """
     columns, _, rows = text.partition("x")
     if not (columns.isdecimal() and rows.isdecimal()) or min(int(columns), int(rows)) < 3:

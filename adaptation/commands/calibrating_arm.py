@@ -1,12 +1,10 @@
 """The parts of ``pliant calibrate`` that move an arm: latency, joints and payload."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from adaptation.commands.arguments import Incomplete
 from adaptation.commands.calibration_options import CalibrationOptions
-from adaptation.commands.confirming import ask_to_move, confirmation, tell_plan
+from adaptation.commands.confirming import Confirm, ask_to_move, confirmation, tell_plan
 from adaptation.jobs.arm_options import check_options
 from adaptation.jobs.calibrate_joints import END, JointsResult, calibrate_joints, check_has_file
 from adaptation.jobs.calibrate_latency import LatencyResult, calibrate_latency
@@ -21,8 +19,6 @@ from robots.catalog import ARMS
 from robots.errors import BadArgumentError
 
 ENDING = (".json",)
-
-Confirm = Callable[[str], bool]  # tells a plan, and says whether to move
 
 
 def calibrate_arm(

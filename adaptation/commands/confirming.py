@@ -5,9 +5,15 @@ from collections.abc import Callable
 
 from robots.errors import BadArgumentError
 
+Confirm = Callable[[str], bool]  # prints a plan, and returns whether to move
 
-def confirmation(driver: str, yes: bool) -> Callable[[str], bool]:
-    """What tells a plan and says whether to move: a real arm waits for Enter, unless ``yes``.
+
+def confirmation(driver: str, yes: bool) -> Confirm:
+    """How a plan is confirmed: at a real arm by Enter, elsewhere, or with ``yes``, at once.
+
+    Args:
+        driver: a name in ``DRIVERS``.
+        yes: the option --yes.
 
     Raises:
         BadArgumentError: it would wait, and there is no terminal.

@@ -28,7 +28,7 @@ class Board(BoardOptions):
     out: Path
     """File to write: .pdf, .svg or .png."""
     id: int = 0
-    """Of a tag; its edge is --marker."""
+    """Number of the tag in --dictionary; --marker is the edge of its black square."""
     paper: str = "a4"
     """a4, a3, a2, a1, letter or tabloid."""
     as_json: Json = False
@@ -52,7 +52,7 @@ class Board(BoardOptions):
         }
 
     def _sheet(self) -> "Sheet":
-        """What is printed; its caption is what has to be said about it elsewhere."""
+        """What is printed. Its caption has the options that describe it to other commands."""
         from hw_interface.trackers.board_sheet import charuco_sheet, checkerboard_sheet, tag_sheet
         from hw_interface.trackers.charuco import CharucoBoard
 

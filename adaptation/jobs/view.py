@@ -176,7 +176,7 @@ def _has_screen() -> bool:
 def _write_page(path: Path, family: Family, clips: Sequence[Clip], camera: str | None) -> None:
     """A page with a 3-D playback of an arm."""
     kinematics = make_kinematics(family.body)
-    assert kinematics is not None, "check_out refuses other bodies"
+    assert kinematics is not None, "check_shown refuses other bodies"
     from adaptation.reporting.playback import render_playback  # imports viser, which takes a second
 
     scene = family.scene.seen_by(camera)

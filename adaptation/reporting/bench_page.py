@@ -21,6 +21,8 @@ from adaptation.reporting.bench_results import (
 from adaptation.reporting.bench_tables import (
     MISSING_MARK,
     OLDER_MARK,
+    Row,
+    best_row,
     budget_rows,
     cell_rows,
     describe_machine,
@@ -216,9 +218,9 @@ def _number_machines(statuses: Sequence[CellStatus], earlier: Sequence[str]) -> 
 
 
 def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> None:
-    """Write success in the last episode of every method between the marks in a file.
+    """Write success in the last episode between the marks in a file, of each family's best method.
 
-    Where the page has kept an earlier section on a family, its rows are kept too.
+    Where the page has kept an earlier section on a family, its row is kept too.
 
     Raises:
         BadArgumentError: see ``check_marks``.
@@ -230,20 +232,30 @@ def write_summary(statuses: Sequence[CellStatus], page: Path, readme: Path) -> N
     rows = []
     for family, cells in families_of(statuses).items():
         if KEPT in sections.get(family, ""):
-            rows += earlier_rows(summary, family)
-            continue
-        for engine in engines_of(cells)[:1]:
-            missing = {one.cell.training.method for one in cells if not _is_finished(one)}
-            older = {one.cell.training.method for one in cells if _is_older(one)}
-            results = engine_results(cells, engine)
-            rows += summary_rows(results, family, frozenset(missing), frozenset(older))
+            of_family = earlier_rows(summary, family)
+        else:
+            of_family = _family_rows(family, cells)
+        if of_family:
+            rows.append(best_row(of_family))
     link = Path(os.path.relpath(page, readme.parent)).as_posix()
-    title = f"Success (%) in the last episode, on held-out tasks ([more]({link})):"
+    title = "Success (%) in the last episode, on held-out tasks, of the most successful method on"
+    title += f" each family\n([all methods]({link})). The best of several is flattered by chance:"
     summary = f"{title}\n\n{markdown_table(rows)}"
     for mark, footnote in FOOTNOTES.items():
         if any(mark in row["method"] for row in rows):
             summary += f"\n{footnote}\n"
     replace_file(readme, (before + BEGIN + summary + END + after).encode())
+
+
+def _family_rows(family: str, cells: Sequence[CellStatus]) -> list[Row]:
+    """The summary's rows of all methods on a family, in its first engine."""
+    missing = {one.cell.training.method for one in cells if not _is_finished(one)}
+    older = {one.cell.training.method for one in cells if _is_older(one)}
+    rows = []
+    for engine in engines_of(cells)[:1]:
+        results = engine_results(cells, engine)
+        rows += summary_rows(results, family, frozenset(missing), frozenset(older))
+    return rows
 
 
 def _is_finished(status: CellStatus) -> bool:

@@ -124,6 +124,11 @@ def summary_rows(
     return rows
 
 
+def best_row(rows: Sequence[Row]) -> Row:
+    """The row of a summary with the highest adapted success; the first of equal ones."""
+    return max(rows, key=lambda row: float(row["adapted"].split()[0]))
+
+
 def _last_success(result: PolicyResult | None) -> str:
     return UNKNOWN if result is None else f"{100 * result.success[-1]:.0f}"
 

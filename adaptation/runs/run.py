@@ -13,6 +13,7 @@ from adaptation.no_adaptation import NoAdaptation
 from adaptation.rollout import Policy
 from adaptation.runs import archive, checkpoint
 from adaptation.runs.checkpoint import Checkpoint
+from adaptation.runs.expected_latency import latency_in_decisions, standstill_at_start
 from adaptation.runs.files import UNREADABLE, read_regular_file, write_json
 from adaptation.runs.fitting import check_arm
 from adaptation.runs.log import read_log
@@ -260,8 +261,10 @@ class Run:
         if arm is not None and missing is not None:
             raise RefusedError(f"{self.path}: {missing}")
         if isinstance(loaded.method, MpcMethod):
-            decision = self.family.dt * self.family.action_repeat
-            loaded.method.expect_latency(self.latency / decision)
+            family = self.family
+            decisions = latency_in_decisions(family, self.latency)
+            standstill = standstill_at_start(family) if decisions > 0 else None
+            loaded.method.expect_latency(decisions, standstill)
         loaded.restore()
         yield "adapted", loaded.method
         loaded.restore()

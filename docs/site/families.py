@@ -202,6 +202,8 @@ def _range_text(source: Range) -> str:
     """The numbers of a range, and how they are distributed where that is not evenly."""
     if source.distribution == "categorical":
         return ", ".join(f"{number:g}" for number in source.numbers)
+    if len(set(source.numbers)) == 1:
+        return f"{source.numbers[0]:.3g}"
     parts = [f"{low:.3g} to {high:.3g}" for low, high in source.intervals]
     return f"{', '.join(parts)}, {source.distribution}"
 

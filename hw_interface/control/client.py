@@ -38,6 +38,7 @@ POLL_SHARE = 0.05  # time between two polls as a share of the time waited so far
 # driver of Universal Robots arms waits up to 3 s for the arm to come to rest, and 3 s to close
 QUIT_TIMEOUT = 12.0
 HANG_TIMEOUT = 1.0  # s, for a control process that hangs to end
+ENDING = 0.2  # s, in which a process that was killed is gone
 
 
 class EventRecord(TypedDict):
@@ -188,7 +189,7 @@ class ControlClient:
             if not self.process.is_alive():
                 reason = self.shared.exit_reason or self._describe_exit()
                 raise ArmError(f"the control process ended before it could {purpose}: {reason}")
-            if self.shared.overdue > 0:
+            if self.shared.overdue > 0 and not self._is_ending():
                 raise ArmError(
                     f"the control process hangs and cannot {purpose}: a call of its driver does"
                     " not return, or the machine is overloaded. Only the arm itself can stop now"
@@ -200,6 +201,11 @@ class ControlClient:
             time.sleep(min(max(POLL, POLL_SHARE * waited), LONGEST_POLL))
             state = self.shared.state.read_nonblocking()
         return state
+
+    def _is_ending(self) -> bool:
+        """Whether the control process is about to end: a killed one is overdue before it ends."""
+        self.process.join(ENDING)
+        return not self.process.is_alive()
 
     def _describe_exit(self) -> str:
         """How the control process ended, if it published no reason."""

@@ -66,7 +66,11 @@ def become_realtime() -> bool:
 
 @contextmanager
 def realtime(priority: int = PRIORITY) -> Iterator[None]:
-    """This thread runs for a while under SCHED_FIFO, where that is permitted."""
+    """This thread, and threads that it starts here, run under SCHED_FIFO, if that is permitted.
+
+    Args:
+        priority: of SCHED_FIFO, 1 to 99.
+    """
     policy = os.sched_getscheduler(0)
     before = os.sched_getparam(0)
     with suppress(OSError):

@@ -69,7 +69,7 @@ class BackgroundStop:
         return self._call is not None and self._call.is_running
 
     def begin(self, come_to_rest: Callable[[], object]) -> None:
-        """Start to bring the arm to rest."""
+        """Start to bring the arm to rest; ``come_to_rest`` returns when it stands."""
         self._call = Bounded(come_to_rest, "stop")
 
     def finish(self) -> None:

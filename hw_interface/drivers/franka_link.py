@@ -32,7 +32,7 @@ POLL = 2e-4  # s between two looks for a new state; one is due every ms
 # client's default
 COLLISION = 20.0
 # The client plans with this many times the gate's acceleration and jerk, as far as its own maxima
-# allow. Without a reserve it fell up to 0.1 rad behind the setpoints; with it at most 0.009 rad.
+# allow. Without a reserve it falls up to 0.06 rad behind the setpoints, with it at most 0.008 rad.
 RESERVE = 2.0
 
 

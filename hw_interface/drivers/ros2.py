@@ -124,7 +124,8 @@ class Ros2:
         """Activate the controller, and follow commands; the first one is sent here: stay.
 
         Raises:
-            RuntimeError: the arm moves, or its controller cannot be activated.
+            RuntimeError: the arm moves, its controller cannot be activated, or another program
+                commands it.
             OSError: no new joint state arrives.
         """
         self._enabled = False

@@ -41,8 +41,7 @@ class Finder:
         self._find_states()
         self._check_rate(rate)
         self._find_controller()
-        if self.link.stream.other_writers():
-            raise RuntimeError(f"another program commands {self.link.controller}: stop it")
+        self._check_alone()
         order = split(self.options.order)
         if not self.options.order:
             own, _ = self._ask_controllers()
@@ -53,21 +52,23 @@ class Finder:
     def activate(self) -> None:
         """Make sure that the controller is active and has claimed the arm's joints.
 
-        It is activated if it is not, unless an active one has claimed one of its joints.
+        It is activated if it is not, unless an active one has claimed one of its joints. With the
+        option ``order`` nothing is asked and nothing activated.
 
         Raises:
-            RuntimeError: it is not active, and why.
+            RuntimeError: it is not active, and why; or another program commands it.
         """
-        name = self.link.controller
+        self._check_alone()
         if self.options.order:  # the manager answers no service
             return
+        name = self.link.controller
         own, others = self._ask_controllers()
+        needed = set(own.required_command_interfaces)
         if own.state == ACTIVE:
-            unclaimed = set(own.required_command_interfaces) - set(own.claimed_interfaces)
+            unclaimed = needed.difference(own.claimed_interfaces)
             if unclaimed:
                 raise RuntimeError(f"the controller {name} has not claimed {min(unclaimed)}")
             return
-        needed = set(own.required_command_interfaces)
         for other in others:
             taken = needed.intersection(other.claimed_interfaces)
             if other.state == ACTIVE and taken:
@@ -145,6 +146,11 @@ class Finder:
         stream = self.link.stream
         if not self._wait_for(lambda: stream.has_listener):
             raise OSError(f"nobody listens on {name}/{stream.topic} ({self._place})")
+
+    def _check_alone(self) -> None:
+        """Refuse a controller that another program commands."""
+        if self.link.stream.other_writers():
+            raise RuntimeError(f"another program commands {self.link.controller}: stop it")
 
     def _ask_controllers(self) -> tuple[ControllerState, list[ControllerState]]:
         """The controller, and the others that are loaded."""

@@ -43,7 +43,16 @@ class Service(Generic[Request, Answer]):
     def call(
         self, request: Request, pause: Callable[[], None], is_over: Callable[[], bool]
     ) -> Answer | None:
-        """The answer to a request; None if there is none before it ``is_over``."""
+        """Ask, and wait for the answer.
+
+        Args:
+            request: its ``guid`` and ``seq`` are set here.
+            pause: waits a little.
+            is_over: whether the time for the answer is over.
+
+        Returns:
+            The answer; None if there is none in time, or the service is not there.
+        """
         while not (
             self._requests.get_matched_subscriptions() and self._answers.get_matched_publications()
         ):
@@ -86,14 +95,27 @@ class Manager:
     def controllers(
         self, pause: Callable[[], None], is_over: Callable[[], bool]
     ) -> list[messages.ControllerState] | None:
-        """All controllers that are loaded; None if the manager does not answer."""
+        """All controllers that are loaded; None if the manager does not answer.
+
+        For the arguments see ``Service.call``.
+        """
         answer = self._list.call(messages.ListControllers(), pause, is_over)
         return None if answer is None else list(answer.controller)
 
     def activate(
         self, name: str, timeout: int, pause: Callable[[], None], is_over: Callable[[], bool]
     ) -> str:
-        """Activate a controller within ``timeout`` s; returns why it was not, or nothing."""
+        """Activate a controller; all others stay as they are.
+
+        Args:
+            name: of the controller.
+            timeout: s, that the manager may take.
+            pause: see ``Service.call``.
+            is_over: see ``Service.call``.
+
+        Returns:
+            Why it was not activated; empty if it was.
+        """
         request = messages.SwitchController(
             activate_controllers=[name],
             strictness=messages.STRICT,

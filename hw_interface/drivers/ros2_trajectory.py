@@ -31,6 +31,9 @@ def trajectory_to_rest(last: Point, q: Array, dq: Array, dt: float, limits: Limi
         dq: (j,) rad/s, its velocity.
         dt: s between two commands.
         limits: of the arm.
+
+    Returns:
+        The last command, this one, and where the joints rest; without the third if they stand now.
     """
     points = [Point(0.0, last.q, last.dq), Point(dt, q, dq)]
     braking = float((np.abs(dq) / limits.ddq).max())  # s

@@ -11,12 +11,12 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def empty_layer(kind: Callable[..., M], *sizes: int, device: torch.device, **options: Any) -> M:
-    """A layer whose weights are not set, like ``torch.nn.utils.skip_init`` but in less time.
+    """A layer whose weights are not set, as ``torch.nn.utils.skip_init`` makes it.
 
-    That imports SymPy, which takes a third of a second of every process.
+    That function imports SymPy, for which every process waits a third of a second.
 
     Args:
-        kind: of layer, such as ``torch.nn.Linear``.
+        kind: of layer, such as ``torch.nn.Linear``, without parts that are layers.
         sizes: its positional arguments.
         device: of its weights.
         options: its other arguments.

@@ -94,6 +94,8 @@ class MpcController:
         device = generator.device
         self.planner = Icem(planner, problem.action_dim, noise_generator, device)
         self.latency = Latency(0.0)
+        # (a,) in effect when an episode begins, until the first delayed action is
+        self.standstill = torch.zeros(problem.action_dim, device=device)
         self.exploration_std = exploration_std
         self.generator = generator
         self.device = device
@@ -105,13 +107,12 @@ class MpcController:
         beta = self.planner.config.noise_beta
         noise = colored_noise((n, p.horizon, p.action_dim), beta, self.generator)
         no_obs = torch.full((n, p.obs_dim), torch.nan, device=self.device)
-        standstill = torch.zeros(n, p.action_dim, device=self.device)
         return PlanState(
             plan=self.planner.initial_plan(n),
             planned_obs=no_obs,
             tick=torch.zeros(n, dtype=torch.int64, device=self.device),
             exploration_noise=self.exploration_std * noise,
-            under_way=self.latency.initial(standstill),
+            under_way=self.latency.initial(self.standstill.expand(n, -1)),
         )
 
     @property

@@ -52,12 +52,20 @@ class MpcMethod(Replans[B]):
         plan_state = self.controller.begin_episode(len(belief.tick))
         return replace(belief, **vars(plan_state))
 
-    def expect_latency(self, decisions: float) -> None:
+    def expect_latency(self, decisions: float, standstill: Tensor | None = None) -> None:
         """Plan for a latency of so many decisions, 0 or more, also a fraction of one.
 
         It counts from the next ``prior`` on, and is no part of the method's state.
+
+        Args:
+            decisions: of latency.
+            standstill: (a,) the action in effect when an episode begins; None: zeros.
         """
-        self.controller.latency = Latency(decisions)
+        controller = self.controller
+        controller.latency = Latency(decisions)
+        controller.standstill.zero_()
+        if standstill is not None:
+            controller.standstill.copy_(standstill)
 
     def _search(self, obs: Tensor, belief: B, start: Plan, iterations: int) -> Plan:
         imagine = self.model_under(belief)
@@ -66,10 +74,10 @@ class MpcMethod(Replans[B]):
 
 
 class ValuedMpcMethod(MpcMethod[B]):
-    """Searches whose plans may end with a learned value of their last state.
+    """A method whose plans may end with a learned value of their last state.
 
     Attributes:
-        terminal_value: it; None where the config has no settings of one.
+        terminal_value: the value that plans end with; None where the config has no settings of one.
     """
 
     problem: Problem

@@ -15,11 +15,16 @@ FAR = 0.05  # m, beyond which a distance is not measured and counts as this
 
 
 class BulletObject(FreeBody):
-    """One object as its task has it; it is built again for every task."""
+    """One object as its task has it; it is built again for every task.
+
+    Attributes:
+        tree: the object as it was built.
+    """
 
     def __init__(self, client: Client, model: mujoco.MjModel, root: int, tree: Tree) -> None:
         """Take over what was built; see ``FreeBody``."""
         super().__init__(client, model, root, tree.body)
+        self.tree = tree
         self._root = root
         self._mass = float(model.body_mass[root])
         self._strikers: list[tuple[int, int]] = []

@@ -14,7 +14,8 @@ from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
 from robots.zones import ReachZone
-from sim.families.base import BaseFamily, require_zone
+from sim.families.base import require_zone
+from sim.families.optional_latency import LATENCY, OptionalLatency
 from sim.families.splits import heldout
 from sim.joint_faults import gain_name
 from sim.randomization import Parameter, draw, uniform
@@ -41,7 +42,7 @@ WEAK = Parameter(
 MARKER = tuple(f"marker.{axis}" for axis in AXES)
 
 
-class CrippleArm(BaseFamily):
+class CrippleArm(OptionalLatency):
     """Go to a goal and stay there, with an inverted joint and another one that is weak or dead.
 
     Each joint has a hidden gain of its commanded motion: 1 is healthy, 0 dead, as if braked, and
@@ -73,8 +74,8 @@ class CrippleArm(BaseFamily):
         self.action = JointVelocity(arm, np.minimum(SPEED, arm.limits.dq))
         self.faulty = joints_that_move_the_tool(arm, zone.ready)
         gains = [gain_name(arm.joints[joint]) for joint in self.faulty]
-        self.task_names = (*gains, *MARKER)
-        self.parameters = (INVERTED, WEAK, *_goals(zone))
+        self.own_names = (*gains, *MARKER)
+        self.parameters = (INVERTED, WEAK, *_goals(zone), LATENCY)
         self.obs = _observation(arm, zone)
         joints = len(arm.joints)
         self._tool = slice(joints, joints + 3)
@@ -85,7 +86,7 @@ class CrippleArm(BaseFamily):
 
         Held-out tasks have two faulty joints that are never faulty together in training.
         """
-        inverted, weak, *goals = self.parameters
+        inverted, weak, *goals = self.own_parameters
         count = len(self.faulty)
         possible = faulty_pairs(count, split)
         pairs = rng.choice(possible, n)
@@ -96,7 +97,7 @@ class CrippleArm(BaseFamily):
         gains[rows, weak_joint] = weak.of(split).draw(rng, n)
         goal = draw(goals, rng, n, split)
         values = np.column_stack([gains, *goal.values()])
-        return Task(self.task_names, values, rows)
+        return self.make_tasks(rng, values)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Near the middle posture; the noise makes it harder to read the fault from a posture."""

@@ -15,7 +15,8 @@ from robots.scene import Fixture, Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.upright_tool import UprightToolPosition
 from robots.world import Start, Task
-from sim.families.base import BaseFamily, require_zone
+from sim.families.base import require_zone
+from sim.families.optional_latency import LATENCY, OptionalLatency
 from sim.families.splits import checkerboard
 from sim.peg_arm import hold_peg
 from sim.randomization import Parameter, categorical, uniform, values_at
@@ -51,7 +52,7 @@ PEG_SHAPE = Parameter(
 )
 
 
-class Insert(BaseFamily):
+class Insert(OptionalLatency):
     """Find the hole by touch and put the peg into it; the reward is the peg's depth.
 
     An action is a target position of the tool, of a soft arm that keeps its peg upright. The hole
@@ -65,7 +66,7 @@ class Insert(BaseFamily):
     horizon = 15
     episodes = 3
     hidden_reward = False  # the depth is measured; only the training's reward knows the hole
-    task_names = (*WALLS, "fixture.friction", "tool.shape")
+    own_names = (*WALLS, "fixture.friction", "tool.shape")
     full_depth = 0.01  # m, of an inserted peg
     parameters = (
         PEG_SHAPE,
@@ -93,6 +94,7 @@ class Insert(BaseFamily):
         Parameter(
             "fixture.friction", uniform(0.1, 0.4), "1", "of the peg on rim and walls", (0.0, 1.0)
         ),
+        LATENCY,
     )
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:
@@ -148,7 +150,7 @@ class Insert(BaseFamily):
         Held-out holes combine halves of the ranges of place, clearance and friction in ways that
         no training hole does.
         """
-        shape, *others = self.parameters
+        shape, *others = self.own_parameters
         shares = checkerboard(rng, n, len(others), split, fields=2)
         x, y, clearance, friction = values_at(others, shares).T
         x = self.touch[0] + x
@@ -157,7 +159,7 @@ class Insert(BaseFamily):
         walls = [x - middle, x + middle, y - middle, y + middle]
         shapes = shape.of(split).draw(rng, n)
         columns = np.stack([*walls, friction, shapes], -1)
-        return Task(self.task_names, columns, np.arange(n))
+        return self.make_tasks(rng, columns)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Always the same posture, with the peg above the place for which the hole is taken."""

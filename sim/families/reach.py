@@ -8,15 +8,17 @@ from robots.catalog.panda import PANDA
 from robots.scene import Scene
 from robots.signals import Array, ArrayLike, Signals, Spec
 from robots.world import Start, Task
-from sim.families.base import BaseFamily, require_zone
+from sim.families.base import require_zone
+from sim.families.optional_latency import LATENCY, OptionalLatency
 from sim.families.splits import checkerboard
 from sim.randomization import Parameter, uniform, values_at
 
 MARGIN = 0.05  # m, from the outermost goal to the end of the tool box
 POSITION = slice(0, 3)  # columns tool.x, tool.y and tool.z of the observation
+GOAL = slice(0, 3)  # columns goal.x, goal.y and goal.z of the task
 
 
-class Reach(BaseFamily):
+class Reach(OptionalLatency):
     """Go to a hidden goal in a box in front of the arm; the reward is minus the distance."""
 
     name = "reach"
@@ -24,7 +26,7 @@ class Reach(BaseFamily):
     tick = 0.05
     horizon = 20
     episodes = 3
-    task_names = ("goal.x", "goal.y", "goal.z")
+    own_names = ("goal.x", "goal.y", "goal.z")
     hidden_reward = True
 
     def __init__(self, arm: ArmSpec = PANDA) -> None:
@@ -39,7 +41,7 @@ class Reach(BaseFamily):
         self.goal_radius = zone.goal_radius
         low = zone.center - zone.half_range - MARGIN
         high = zone.center + zone.half_range + MARGIN
-        self.parameters = _goals(self.task_names, low, high)
+        self.parameters = (*_goals(self.own_names, low, high), LATENCY)
         speed = zone.speed
         self.body = arm
         self.scene = Scene(arm, timestep=0.002)
@@ -59,8 +61,8 @@ class Reach(BaseFamily):
 
     def sample(self, rng: np.random.Generator, n: int, split: str = "train") -> Task:
         """Goals in the whole box, on the split's fields of a checkerboard."""
-        goal = values_at(self.parameters, checkerboard(rng, n, 3, split))
-        return Task(self.task_names, goal, np.arange(n))
+        goal = values_at(self.own_parameters, checkerboard(rng, n, 3, split))
+        return self.make_tasks(rng, goal)
 
     def start(self, rng: np.random.Generator, task: Task) -> Start:
         """Always the same posture."""
@@ -96,4 +98,4 @@ def _goals(names: tuple[str, ...], low: Array, high: Array) -> tuple[Parameter, 
 
 
 def _distance(obs: ArrayLike, task: ArrayLike) -> ArrayLike:
-    return ((obs[..., POSITION] - task) ** 2).sum(-1) ** 0.5
+    return ((obs[..., POSITION] - task[..., GOAL]) ** 2).sum(-1) ** 0.5

@@ -1,7 +1,7 @@
 """The package metaworld, which is imported when the first of its tasks is made.
 
-One line of it fails with newer versions of MuJoCo and is replaced. So are two parts of its
-observation, by faster ones that give the same numbers: they took a third of a step's time.
+One line of it fails with newer versions of MuJoCo and is replaced. Two parts of its observation,
+which take a third of a step's time, are replaced by faster ones that give the same numbers.
 """
 
 import sys

@@ -62,9 +62,15 @@ def calibration(p50: float, longest: float) -> LatencyCalibration:
 
 def test_the_range_keeps_its_width_where_no_delay_becomes_negative() -> None:
     settings = latency_settings("panda", calibration(0.15, 0.16))
-    assert settings == {"carry": "range.disturbance.latency=0.0500,0.2500"}
+    assert settings["carry"] == "range.disturbance.latency=0.0500,0.2500"
     settings = latency_settings("panda", calibration(0.01, 0.03))
-    assert settings == {"carry": "range.disturbance.latency=0.0000,0.0300"}
+    assert settings["carry"] == "range.disturbance.latency=0.0000,0.0300"
+
+
+def test_where_tasks_have_no_latency_of_their_own_the_range_is_as_narrow_as_the_delays() -> None:
+    settings = latency_settings("panda", calibration(0.15, 0.16))
+    for name in ("cripple_arm", "insert", "reach"):
+        assert settings[name] == "range.disturbance.latency=0.1400,0.1600"
 
 
 def test_the_doctor_tells_the_age_of_a_latency(

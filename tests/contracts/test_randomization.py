@@ -182,6 +182,7 @@ def lever(task: Task, power: int) -> Array:
 DERIVED: dict[str, Callable[[Task], Array]] = {
     "goal.angle": angle,
     "goal.distance": distance,
+    "disturbance.latency": lambda task: np.zeros(len(task)),  # none, while its range is 0
     "fault.strength": faulty,
     "fault.leg": dead_leg,
     "fault.inverted": inverted,

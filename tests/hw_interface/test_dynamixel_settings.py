@@ -85,6 +85,7 @@ def test_a_shadow_that_disagrees_with_its_leader_gets_no_torque(tmp_path: Path) 
     with emulated_arm(calibration=calibration) as (driver, bus):
         driver.connect()
         bus.servos[3].homing_offset = 0  # its offset is as calibrated, but its horn has slipped
+        driver.clock.now += driver.capabilities.dt
         bus.pass_time()
         message = r"servo 3 \(shoulder\) shows \d+ ticks and servo 2, its leader, \d+"
         with pytest.raises(RuntimeError, match=message):

@@ -88,6 +88,23 @@ def test_an_arm_that_another_controller_holds_is_refused_and_left_as_it_was() ->
         assert emulator.goals == 0
 
 
+@pytest.mark.parametrize("stream", ["forward", "trajectory"])
+def test_a_controller_that_another_program_begins_to_command_is_not_activated(stream: str) -> None:
+    with emulated_ros2(IdealJoints(), {"stream": stream}) as (driver, emulator):
+        driver.connect()
+        ours = driver.link.stream
+        name = topic_name(emulator.options.namespace, f"{driver.link.controller}/{ours.topic}")
+        participant = join(emulator.options.domain, emulator.options.port)
+        other = make_writer(participant, name, ours.kind, COMMAND)
+        while not ours.other_writers():
+            driver._pause()
+        with pytest.raises(RuntimeError, match="another program commands"):
+            driver.enable()
+        assert state_of(emulator, driver.link.controller) == "inactive"
+        assert emulator.goals == 0
+        del other
+
+
 def test_a_controller_that_is_not_loaded_is_refused_by_name() -> None:
     with emulated_ros2(Plant(VIPERX), {"controller": "scaled_controller"}) as (driver, _):
         words = f"scaled_controller is absent; there are .*{FORWARD}, {FOLLOWER}"

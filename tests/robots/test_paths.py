@@ -29,7 +29,7 @@ every_arm = pytest.mark.parametrize("name", sorted(STARTS))
 
 
 @cache
-def clearance_of(name: str) -> Clearance:
+def arm_clearance(name: str) -> Clearance:
     """An arm's clearance; not before a test needs it, because workers import every test."""
     return Clearance(Kinematics(ARMS[name]))
 
@@ -41,7 +41,7 @@ def random_poses(name: str) -> Array:
     rng = np.random.default_rng(1)
     limits = arm.limits
     q = rng.uniform(limits.q_low, limits.q_high, (1000, len(arm.joints)))
-    space = FreeSpace(clearance_of(name), arm.move_limits, goal)
+    space = FreeSpace(arm_clearance(name), arm.move_limits, goal)
     in_the_way = space.violations(q)[:, BOX.stop :]
     above_table = Kinematics(arm).position(q)[:, 2] > 0
     return q[above_table & (in_the_way == 0).all(1)][:COUNT]
@@ -57,7 +57,7 @@ def drive(name: str, start: Array, stall_at: Container[int] = ()) -> tuple[Array
     events: list[Event] = []
     mover = Mover(arm, family.limits, DT, lambda event, _: events.append(event))
     mover.gate.reset(start[None])
-    path = plan_path(clearance_of(name), start, family.ready, np.random.default_rng(0))
+    path = plan_path(arm_clearance(name), start, family.ready, np.random.default_rng(0))
     mover.begin(path[1:])
     setpoints = [start]
     while mover.is_moving:
@@ -80,7 +80,7 @@ def test_an_arm_arrives_from_wherever_it_is_found(name: str) -> None:
     arm = ARMS[name]
     goal = STARTS[name].ready
     poses = [arm.rest, np.zeros(len(arm.joints)), *random_poses(name)]
-    space = FreeSpace(clearance_of(name), arm.move_limits, goal)
+    space = FreeSpace(arm_clearance(name), arm.move_limits, goal)
     assert len(poses) == COUNT + 2
     for start in poses:
         q, failure = drive(name, np.clip(start, arm.limits.q_low, arm.limits.q_high))
@@ -119,7 +119,7 @@ def test_the_same_seed_finds_the_same_path() -> None:
     paths = []
     for _ in range(2):
         rng = np.random.default_rng(3)
-        paths.append(plan_path(clearance_of("panda"), start, goal, rng))
+        paths.append(plan_path(arm_clearance("panda"), start, goal, rng))
     np.testing.assert_array_equal(paths[0], paths[1])
 
 
@@ -128,11 +128,11 @@ def test_a_goal_that_the_arm_must_not_reach_is_refused(name: str) -> None:
     arm = ARMS[name]
     rng = np.random.default_rng(0)
     with pytest.raises(BadArgumentError, match="cannot move to"):
-        plan_path(clearance_of(name), arm.home, arm.limits.q_high + 1, rng)
+        plan_path(arm_clearance(name), arm.home, arm.limits.q_high + 1, rng)
     below = arm.home.copy()
     below[1] = arm.limits.q_high[1]  # the shoulder all the way forward
     with pytest.raises(BadArgumentError, match=r"outside|too close to the table"):
-        plan_path(clearance_of(name), arm.home, below, rng)
+        plan_path(arm_clearance(name), arm.home, below, rng)
 
 
 @pytest.mark.parametrize(

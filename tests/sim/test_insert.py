@@ -269,7 +269,7 @@ def test_held_out_holes_combine_halves_of_the_ranges_as_no_training_hole_does() 
         x, y = INSERT.hole(task)
         clearance = (task[:, 1] - task[:, 0]) / 2 - WALL - PEG_RADIUS
         numbers = np.stack([x, y, clearance, task[:, 4]], -1)
-        middles = [np.mean(parameter.train.numbers) for parameter in INSERT.parameters[1:]]
+        middles = [np.mean(parameter.train.numbers) for parameter in INSERT.own_parameters[1:]]
         halves = numbers > middles
         combinations[split] = set(map(tuple, halves.tolist()))
     assert len(combinations["train"]) == len(combinations["heldout"]) == 8
