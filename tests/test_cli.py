@@ -318,7 +318,7 @@ REFUSALS = [
     ),
     ("board charuco --out board.pdf --board 12x10", "has 60 markers, and DICT_5X5_50 has 50"),
     ("board charuco --out board.pdf --marker 0.03", "a marker must be smaller than its square"),
-    ("board tag --out tag.pdf --id 50", "DICT_5X5_50 has the tags 0 to 49, got --id 50"),
+    ("board tag --out tag.pdf --id 587", "DICT_APRILTAG_36h11 has the tags 0 to 586, got --id 587"),
     (
         "board charuco --out board.pdf --dictionary 5x5",
         "no dictionary '5x5'; there are: DICT",
