@@ -321,7 +321,7 @@ REFUSALS = [
     ),
     ("board charuco --out board.pdf --board 12x10", "has 60 markers, and DICT_5X5_50 has 50"),
     ("board charuco --out board.pdf --marker 0.03", "a marker must be smaller than its square"),
-    ("board tag --out tag.pdf --id 50", "DICT_5X5_50 has the tags 0 to 49, got --id 50"),
+    ("board tag --out tag.pdf --id 587", "DICT_APRILTAG_36h11 has the tags 0 to 586, got --id 587"),
     (
         "board charuco --out board.pdf --dictionary 5x5",
         "no dictionary '5x5'; there are: DICT",
@@ -477,6 +477,7 @@ def test_what_an_untuned_training_takes_is_said_before_it_begins(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     train = ("train", "rl2", "--family", "point_sparse", "--no-references", "--iterations", "1")
+    train += ("--minutes", "0.5")
     small = ("--set", "schedule.meta_batch=8", "--set", "hidden=8", "--set", "memory_size=8")
     status, _, notice = pliant(capfd, *train, *small, "--out", str(tmp_path / "run"))
     assert status == 0
@@ -484,6 +485,7 @@ def test_what_an_untuned_training_takes_is_said_before_it_begins(
     assert "environment steps" in notice
     assert "gradient steps" in notice
     assert "less than a minute on one core" in notice
+    assert "for at most 30 s" in notice
     assert notice.index("has no cpu preset") < notice.index("iteration 1")
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from hw_interface.trackers.checkerboard import Checkerboard
 
 BoardKind = Literal["checkerboard", "charuco"]
+BOARD_DICTIONARY = "DICT_5X5_50"
+TAG_DICTIONARY = "DICT_APRILTAG_36h11"  # the one that the tracker looks for by default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,9 @@ class BoardOptions:
     """Edge of a square, m."""
     marker: float = 0.018
     """Edge of a marker of a ChArUco board, m."""
-    dictionary: str = "DICT_5X5_50"
-    """Dictionary of its markers, by OpenCV's name."""
+    dictionary: str | None = None
+    """Dictionary of its markers, by OpenCV's name. Default: DICT_5X5_50; for one tag
+    DICT_APRILTAG_36h11, which is the tracker's default too."""
 
     def board_of(self, kind: BoardKind) -> "Checkerboard | CharucoBoard":
         """The board with these numbers.
@@ -41,7 +44,8 @@ class BoardOptions:
 
         if kind == "checkerboard":
             return Checkerboard(size, self.square)
-        return CharucoBoard(size, self.square, self.marker, self.dictionary)
+        dictionary = self.dictionary or BOARD_DICTIONARY
+        return CharucoBoard(size, self.square, self.marker, dictionary)
 
 
 def require_opencv() -> None:

@@ -1,5 +1,6 @@
 """``pliant calibrate``: the camera of the tag tracker, and an arm's latency, joints and payload."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 OF_CAMERA = ("camera", "hand-eye")
 Pattern = Literal["checkerboard", "charuco", "tags"]
+LARGE_RESIDUAL_MM = 10.0  # a wrong mount or unit gives centimeters, a good calibration about 1 mm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,4 +108,10 @@ class Calibrate(BoardOptions, CalibrationOptions):
         print(f"worst picture: {worst}, {answer.residuals_mm[worst]:.2f} mm")
         print("standard deviation of the camera's pose that follows from the residuals:")
         print(f"  {answer.error_mm:.2f} mm, {answer.error_degrees:.3f} degrees")
+        if answer.residual_mm > LARGE_RESIDUAL_MM:
+            print(
+                "pliant: warning: this residual is too large to use: check --mount, --arm, that q"
+                " is in radians, and the sizes of the board or tags",
+                file=sys.stderr,
+            )
         return answer

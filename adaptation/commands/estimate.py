@@ -64,7 +64,8 @@ def describe_plan(run: Run) -> str:
     cores = len(os.sched_getaffinity(0))
     end = "as its schedule says"
     if c.minutes is not None:
-        end = f"for at most {describe_minutes(c.minutes)}"
+        bound = describe_minutes(c.minutes) if c.minutes >= 1 else f"{60 * c.minutes:.0f} s"
+        end = f"for at most {bound}"
     elif (c.iterations, c.steps, c.gradient_steps) != (None, None, None):
         end = "to the bound that is given"
     plan = f"trains {c.method} {end}"

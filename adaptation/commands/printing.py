@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from adaptation.commands.arguments import Json, check_positive
-from adaptation.commands.board_options import BoardOptions, require_opencv
+from adaptation.commands.board_options import TAG_DICTIONARY, BoardOptions, require_opencv
 from adaptation.runs.files import check_writable, whole_file
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Board(BoardOptions):
         from hw_interface.trackers.board_sheet import write_sheet
 
         with whole_file(self.out) as new:
-            write_sheet(sheet, self.paper, new)
+            write_sheet(sheet, self.paper.lower(), new)
         print(f"{self.out}: {sheet.width:.1f} x {sheet.height:.1f} mm: {sheet.caption}")
         print("print it at 100 %, and measure the line of 100 mm")
         return {
@@ -58,12 +58,13 @@ class Board(BoardOptions):
 
         if self.kind == "tag":
             check_positive(marker=self.marker)
-            caption = f"{self.dictionary}, id {self.id}, size {self.marker} m"
-            return tag_sheet(self.dictionary, self.id, self.marker, caption)
+            dictionary = self.dictionary or TAG_DICTIONARY
+            caption = f"{dictionary}, id {self.id}, size {self.marker} m"
+            return tag_sheet(dictionary, self.id, self.marker, caption)
 
         board = self.board_of(self.kind)
         caption = f"--pattern {self.kind} --board {self.board} --square {self.square}"
         if isinstance(board, CharucoBoard):
-            caption += f" --marker {self.marker} --dictionary {self.dictionary}"
+            caption += f" --marker {self.marker} --dictionary {board.dictionary}"
             return charuco_sheet(board, caption)
         return checkerboard_sheet(board, caption)

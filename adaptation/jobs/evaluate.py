@@ -81,7 +81,7 @@ def evaluate(
     with ProgressReporter(f"evaluating {run.path.name}") as show:
         for name, grid in evaluate_policies(family, tried_policies(run, family), conditions):
             results[name] = grid
-            show(len(results) / len(POLICIES), name)
+            show(len(results) / len(POLICIES), f"done: {name}")
     comparison = msgspec.structs.asdict(compare_policies(results))
     comparison["seconds"] = monotonic() - started
     comparison["run"] = str(run.path)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from board_scene import DISTORTION, HEIGHT, MATRIX, WIDTH, draw, printed
 from PIL import Image
-from tag_scene import write_config
+from tag_scene import config_of, write_config
 
 from adaptation.cli import main
 from hw_interface.trackers.camera_calibration import calibrate_camera
 from hw_interface.trackers.charuco import CharucoBoard
+from hw_interface.trackers.fiducial_config import FiducialConfig
 from hw_interface.trackers.fiducial_pose import TagDetector
 from hw_interface.trackers.flange_kinematics import FlangeKinematics
 from robots.catalog.panda import PANDA
@@ -143,9 +144,11 @@ def test_a_printed_board_is_found_by_opencv_at_its_size_in_millimeters(tmp_path:
 
 def test_a_printed_tag_is_the_one_that_the_tracker_looks_for(tmp_path: Path) -> None:
     file = tmp_path / "tag.png"
-    words = "--id 7 --marker 0.04 --dictionary DICT_APRILTAG_36h11"
+    words = "--id 7 --marker 0.04 --paper A3"
     assert main(["board", "tag", "--out", str(file), *words.split()]) == 0
-    found = TagDetector("DICT_APRILTAG_36h11")(np.asarray(Image.open(file).convert("L")))
+    found = TagDetector(FiducialConfig(config_of().camera, ()).dictionary)(
+        np.asarray(Image.open(file).convert("L"))
+    )
     assert set(found) == {7}
     upper_left, upper_right, lower_right, _ = found[7] * 25.4 / 300
     np.testing.assert_allclose(upper_right - upper_left, [40, 0], atol=0.1)
@@ -248,17 +251,22 @@ def over_the_table(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 BOARD_WORDS = ["--pattern", "charuco", "--board", "7x5", "--square", "0.03", "--marker", "0.022"]
 
 
-def test_a_camera_on_the_flange_is_found_by_a_board_on_the_table(
+def test_a_camera_on_the_flange_is_found_and_a_wrong_mount_is_warned_of(
     over_the_table: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*over_the_table, *BOARD_WORDS, "--mount", "flange"]) == 0
-    answer = json.loads(capfd.readouterr().out.splitlines()[-1])
+    out, err = capfd.readouterr()
+    answer = json.loads(out.splitlines()[-1])
     assert answer["mount"] == "flange"
     assert len(answer["residuals_mm"]) == len(OFFSETS)
     assert answer["residual_mm"] < 1.0
     np.testing.assert_allclose(answer["position"], ON_FLANGE[:3, 3], atol=2.5e-3)
     true = quaternion_from_matrix(ON_FLANGE[None, :3, :3])[0]
     assert angle_between(np.array(answer["quaternion"]), true) < 5e-3
+
+    assert "warning" not in err
+    assert main([*over_the_table, *BOARD_WORDS, "--mount", "fixed"]) == 0
+    assert "too large to use: check --mount" in capfd.readouterr().err
 
 
 def test_pictures_of_another_size_than_the_lens_are_refused(
