@@ -72,8 +72,8 @@ class Trainer:
             self._open(stack)
             while self._may_continue():
                 progress = self._train_iteration()
+                self._save_if_due()  # before an evaluation, which may take long
                 self._evaluate_if_due()
-                self._save_if_due()
                 on_progress(self._share(), progress)
             self._finish()
 
@@ -270,9 +270,10 @@ class Trainer:
     def _finish(self) -> None:
         """The last evaluation and the last checkpoint."""
         check_learning(self.role, self._state, is_last=True)
+        if self._state != self._saved:
+            self._save()  # before the evaluation, which may take long
         if self.run.config.evaluations > 0 and self._state.evaluated < self._state.iteration:
             self._evaluate()
-        if self._state != self._saved:
             self._save()
         if self._pace is not None:
             self._pace.report(self.role, self._progress()._replace(share=1.0, is_finished=1.0))

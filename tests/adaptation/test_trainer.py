@@ -105,6 +105,24 @@ def test_evaluations_that_took_too_long_are_left_out_but_never_the_last(tmp_path
     assert [line.iteration for line in evaluations(run)] == [1, 8]
 
 
+def test_what_was_learned_is_saved_before_it_is_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(evaluator: heldout.HeldoutEvaluator, method: Any) -> None:
+        raise KeyboardInterrupt
+
+    run = run_of(tmp_path / "run", evaluations=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(heldout.HeldoutEvaluator, "evaluate", end)
+        with pytest.raises(KeyboardInterrupt):
+            trained(run)
+    learned = state(run)
+    trained(run)  # nothing is left but the evaluation
+    assert same(state(run), learned)
+    assert [one.iteration for one in evaluations(run)] == [5]
+    assert len(read_log(run.log_path("method"), TrainProgress)) == 5
+
+
 def test_evaluations_are_on_tasks_that_neither_training_nor_judging_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
