@@ -86,7 +86,7 @@ def calibrated_hand_eye(
         BadArgumentError: a file is wrong, or the motions do not suffice.
         OSError: a picture cannot be read, or has another size than the lens was calibrated at.
     """
-    config = read_fiducial_config(str(tracker))
+    config = read_fiducial_config(str(tracker), needs_tags=board is None)
     mount = mount or config.camera.mount
     locate = tagged_object(config) if board is None else printed_board(board, config)
     pictures = read_picture_list(file, arm)

@@ -74,7 +74,7 @@ class FiducialConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     camera: CameraEntry
-    tag: tuple[TagEntry, ...]
+    tag: tuple[TagEntry, ...] = ()  # those on the object
     dictionary: Dictionary = "DICT_APRILTAG_36h11"
     limits: LimitsEntry = LimitsEntry()
 
@@ -87,11 +87,12 @@ class Lens:
     distortion: Array  # (d,)
 
 
-def read_fiducial_config(file: str) -> FiducialConfig:
+def read_fiducial_config(file: str, needs_tags: bool = True) -> FiducialConfig:
     """Read and check the tracker's file.
 
     Args:
         file: its path.
+        needs_tags: whether a file without tags is refused.
 
     Raises:
         BadArgumentError: there is no such file, or a number is missing, unknown or impossible; the
@@ -99,6 +100,8 @@ def read_fiducial_config(file: str) -> FiducialConfig:
     """
     config = read_entries(file, FiducialConfig)
     problem = find_problem(config)
+    if needs_tags and not config.tag:
+        problem = problem or "no [[tag]] is on the object"
     if problem:
         raise BadArgumentError(f"{file}: {problem}")
     return config
@@ -111,8 +114,6 @@ def find_problem(config: FiducialConfig) -> str:
     if problem:
         return problem
 
-    if not config.tag:
-        return "no [[tag]] is on the object"
     ids = [tag.id for tag in config.tag]
     for tag in config.tag:
         if ids.count(tag.id) > 1:

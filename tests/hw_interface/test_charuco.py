@@ -243,7 +243,7 @@ def over_the_table(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         cv2.imwrite(str(folder / f"{number}.png"), seen)
         lines += ["[[pose]]", f'picture = "{number}.png"', f"q = {q.tolist()}"]
     (folder / "poses.toml").write_text("\n".join(lines))
-    tracker = write_config(folder, camera=LENS)
+    tracker = write_config(folder, camera=LENS, tag=[])
     words = ["calibrate", "hand-eye", str(folder / "poses.toml"), "--arm", "panda"]
     return [*words, "--tracker", str(tracker), "--json"]
 
@@ -282,7 +282,7 @@ def test_pictures_of_another_size_than_the_lens_are_refused(
     ("words", "message"),
     [
         (["--pattern", "checkerboard"], "a checkerboard looks the same upside down"),
-        ([], "in 0 of 7 pictures; 6 are needed: check dictionary, ids and sizes of the tags"),
+        ([], "no [[tag]] is on the object"),
         (
             [*BOARD_WORDS, "--dictionary", "DICT_6X6_50"],
             "in 0 of 7 pictures; 6 are needed: the markers in the pictures are of --dictionary",
@@ -296,4 +296,14 @@ def test_a_hand_eye_calibration_with_another_pattern_says_what_to_do(
     message: str,
 ) -> None:
     assert main([*over_the_table, *words]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_tags_that_no_picture_shows_are_named(
+    over_the_table: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tagged = write_config(tmp_path, camera=LENS)
+    words = [str(tagged) if word.endswith("eyes.toml") else word for word in over_the_table]
+    assert main(words) == 2
+    message = "in 0 of 7 pictures; 6 are needed: check dictionary, ids and sizes of the tags"
     assert message in capfd.readouterr().err
