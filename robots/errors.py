@@ -29,6 +29,11 @@ class MissingExtraError(PliantError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
 
+def install_extra(extra: str) -> str:
+    """The command that installs an extra, from the folder of a checkout."""
+    return f"pip install '/path/to/pliant[{extra}]'"
+
+
 class RefusedError(PliantError):
     """A checkpoint does not fit what it was loaded for; the message names every difference."""
 

@@ -9,7 +9,7 @@ import importlib.util
 import os
 from pathlib import Path
 
-from robots.errors import BadArgumentError, MissingExtraError
+from robots.errors import BadArgumentError, MissingExtraError, install_extra
 
 PACKAGE = "package:"
 MENAGERIE = "menagerie:"
@@ -49,7 +49,7 @@ def _in_package(name: str) -> Path:
     if spec is not None and spec.submodule_search_locations:
         return _checked(Path(spec.submodule_search_locations[0]) / place)
     if package in PACKAGES_OF_EXTRA:
-        raise MissingExtraError(f"{name!r} needs an extra: pip install 'pliant[{EXTRA}]'")
+        raise MissingExtraError(f"{name!r} needs an extra: {install_extra(EXTRA)}")
     raise BadArgumentError(f"{name!r}: there is no package {package!r} here; install it with pip")
 
 
@@ -77,7 +77,7 @@ def _downloaded(name: str, robot: str, file: str) -> Path:
         import mujoco_menagerie
     except ModuleNotFoundError as missing:
         raise MissingExtraError(
-            f"{name!r} needs an extra: pip install 'pliant[{EXTRA}]'; or set {ROOT} to a folder "
+            f"{name!r} needs an extra: {install_extra(EXTRA)}; or set {ROOT} to a folder "
             "with a copy of github.com/google-deepmind/mujoco_menagerie"
         ) from missing
     try:

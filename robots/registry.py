@@ -16,7 +16,7 @@ from importlib import metadata
 from operator import attrgetter
 from typing import Any
 
-from robots.errors import BadArgumentError, MissingExtraError, UnknownNameError
+from robots.errors import BadArgumentError, MissingExtraError, UnknownNameError, install_extra
 
 PATH = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")  # package.module:Attribute
 
@@ -80,7 +80,7 @@ class Registry(Mapping[str, Any]):
             extra = self._extras.get(name)
             if extra is None:
                 raise
-            message = f"{self.kind} {name!r} needs an extra: pip install 'pliant[{extra}]'"
+            message = f"{self.kind} {name!r} needs an extra: {install_extra(extra)}"
             raise MissingExtraError(message) from missing
 
     def _load_foreign(self, name: str, path: str) -> Any:

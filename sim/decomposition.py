@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from robots.errors import BadArgumentError, MissingExtraError
+from robots.errors import BadArgumentError, MissingExtraError, install_extra
 
 if TYPE_CHECKING:
     from trimesh import Trimesh
@@ -25,7 +25,7 @@ def convex_solids(body: "Trimesh") -> "list[Trimesh]":
     try:
         import coacd
     except ModuleNotFoundError as missing:
-        message = "dividing a mesh into parts needs an extra: pip install 'pliant[objects]'"
+        message = f"dividing a mesh into parts needs an extra: {install_extra('objects')}"
         raise MissingExtraError(message) from missing
     coacd.set_log_level("error")
     found = coacd.run_coacd(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from adaptation.commands.arguments import check_positive
-from robots.errors import BadArgumentError, MissingExtraError
+from robots.errors import BadArgumentError, MissingExtraError, install_extra
 
 if TYPE_CHECKING:
     from hw_interface.trackers.charuco import CharucoBoard
@@ -53,7 +53,7 @@ def require_opencv() -> None:
     try:
         import cv2  # noqa: F401
     except ModuleNotFoundError as missing:
-        message = "printed tags and boards need an extra: pip install 'pliant[eyes]'"
+        message = f"printed tags and boards need an extra: {install_extra('eyes')}"
         raise MissingExtraError(message) from missing
 
 

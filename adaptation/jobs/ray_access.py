@@ -12,9 +12,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from robots.errors import BadArgumentError, MissingExtraError, RefusedError
+from robots.errors import BadArgumentError, MissingExtraError, RefusedError, install_extra
 
-EXTRA = "pip install 'pliant[ray]'"
+EXTRA = install_extra("ray")
 OLDEST = (2, 52)  # the first with tokens: an older one would ignore that one is asked for
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 MODE = "RAY_AUTH_MODE"

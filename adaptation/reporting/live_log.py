@@ -14,7 +14,7 @@ import msgspec
 from adaptation.runs.log import read_log
 from adaptation.runs.records import REFERENCES, HeldoutProgress, TrainProgress
 from adaptation.runs.run import Run
-from robots.errors import BadArgumentError
+from robots.errors import BadArgumentError, install_extra
 
 SERVICES = ("wandb", "trackio")  # both have ``init`` and, in what it returns, ``log``, ``finish``
 PROJECT = "pliant"
@@ -49,7 +49,7 @@ def check_service(name: str | None) -> None:
         import_module(name)
     except ImportError as error:
         raise BadArgumentError(
-            f"--log {name} needs the extra {name}: pip install 'pliant[{name}]'"
+            f"--log {name} needs the extra {name}: {install_extra(name)}"
         ) from error
 
 

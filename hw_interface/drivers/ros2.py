@@ -24,7 +24,7 @@ from hw_interface.drivers.ros2_options import (
 from hw_interface.lease import Lease
 from robots.arm import ArmSpec
 from robots.driver import REACHED, Capabilities
-from robots.errors import BadArgumentError, MissingExtraError
+from robots.errors import BadArgumentError, MissingExtraError, install_extra
 from robots.scene import Scene
 from robots.signals import Array, Command, Condition, JointState
 
@@ -61,7 +61,7 @@ class Ros2:
         check_options(self.options)
         self.joints = joints_of(self.options, arm)
         if importlib.util.find_spec("cyclonedds") is None:
-            raise MissingExtraError("driver 'ros2' needs an extra: pip install 'pliant[ros2]'")
+            raise MissingExtraError(f"driver 'ros2' needs an extra: {install_extra('ros2')}")
         self._link: Ros2Link | None = None
         self._finder: Finder | None = None
         self._lease: Lease | None = None

@@ -71,7 +71,7 @@ def test_without_ray_or_with_one_that_has_no_tokens_the_extra_is_named(
         raise PackageNotFoundError(package)
 
     monkeypatch.setattr(ray_access, "version", missing)
-    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[ray\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '/path/to/pliant\[ray\]'"):
         EXECUTORS["ray"].check(None)
     monkeypatch.setattr(ray_access, "version", lambda package: "2.51.2")
     with pytest.raises(RefusedError, match=r"ray 2\.51\.2 cannot ask for a token"):

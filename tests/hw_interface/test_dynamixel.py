@@ -170,7 +170,7 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "dynamixel_sdk", None)  # so that importing it fails
     for module in ("dynamixel", "dynamixel_bus"):
         monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
-    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[dynamixel\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '/path/to/pliant\[dynamixel\]'"):
         DRIVERS["dynamixel"]
 
 

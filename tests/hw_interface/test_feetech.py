@@ -202,7 +202,7 @@ def test_a_missing_port_or_client_names_what_to_give(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "scservo_sdk", None)  # so that importing it fails
     for module in ("feetech", "feetech_bus"):
         monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
-    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[feetech\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '/path/to/pliant\[feetech\]'"):
         DRIVERS["feetech"]
 
 

@@ -225,7 +225,7 @@ def test_a_missing_client_names_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "rtde_control", None)  # so that importing it fails
     for module in ("ur", "ur_link", "ur_rest", "ur_checks"):
         monkeypatch.delitem(sys.modules, f"hw_interface.drivers.{module}")
-    with pytest.raises(MissingExtraError, match=r"pip install 'pliant\[ur\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '/path/to/pliant\[ur\]'"):
         DRIVERS["ur"]
 
 
