@@ -296,7 +296,7 @@ REFUSALS = [
     ("report nowhere", "no folder nowhere"),
     ("view point --seed -1", "--seed must be from 0 to 4294967295, got -1"),
     ("view point --out nowhere/point.png", "no folder nowhere"),
-    ("view skate", "no family named 'skate'"),
+    ("view skate", "suite/DOMAIN-TASK, metaworld/ML1-TASK"),
     ("view cheetah_vel --out cheetah.html", "cheetah_vel has no arm to show in 3-D"),
     ("recover nowhere.mcap", "no file nowhere.mcap"),
     ("replay nowhere.mcap", "nowhere.mcap"),

@@ -5,13 +5,15 @@ from functools import partial
 from inspect import signature
 
 from robots.catalog import ARMS
-from robots.errors import BadArgumentError, PliantError
+from robots.errors import BadArgumentError, PliantError, UnknownNameError
 from robots.registry import Registry
 from robots.world import Family
 from sim.metaworld.names import PREFIX as METAWORLD
 from sim.metaworld.names import metaworld_names, split_tasks
 from sim.suite.names import PREFIX as SUITE
 from sim.suite.names import domain_and_task, suite_names
+
+OTHERS = f"{SUITE}DOMAIN-TASK, {METAWORLD}ML1-TASK, {METAWORLD}ML10, {METAWORLD}ML45"
 
 
 class FamilyRegistry(Registry):
@@ -28,7 +30,10 @@ class FamilyRegistry(Registry):
         if name.startswith(METAWORLD):
             split_tasks(name)  # an unknown name is an error
             return partial(self["sim.families.metaworld:Metaworld"], name)
-        kind: Callable[..., Family] = super().__getitem__(name)
+        try:
+            kind: Callable[..., Family] = super().__getitem__(name)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}; and {OTHERS}") from None
         return kind
 
     def __contains__(self, name: object) -> bool:
