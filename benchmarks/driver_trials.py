@@ -114,7 +114,9 @@ def try_driver(run: Path, arm: str, driver: str) -> dict[str, Any]:
         done.check_returncode()
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         result["bare_timer"] = timer
-        result["latency"] = measure_latency(which, run / f"latency-{driver}.json")
+        result["latency"] = None
+        if driver != "twin":
+            result["latency"] = measure_latency(which, run / f"latency-{driver}.json")
     del result["run"]  # a path of this machine
     result["load"] = round(os.getloadavg()[0], 1)
     return result
