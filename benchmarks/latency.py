@@ -15,23 +15,27 @@ import numpy as np
 from adaptation.rollout import rollout
 from adaptation.runs.run import Run
 from robots.signals import Array
-from robots.world import Task
+from robots.world import Family, Task
 from sim.vec_world import VecWorld
 
 LATENCY = "disturbance.latency"
 EPISODES = 2  # the last one counts
 
 
+def late_tasks(family: Family, count: int, latency: float) -> Task:
+    """Held-out tasks whose actions are late by ``latency`` s, always the same ones."""
+    task = family.sample(np.random.default_rng(7), count, "heldout")
+    column = np.full(count, latency)
+    if LATENCY in task.names:
+        return task.with_columns({LATENCY: column})
+    return Task((*task.names, LATENCY), np.c_[task.values, column], task.ids)
+
+
 def returns(run: Run, tasks: int, latency: float) -> Array:
     """Returns (n,) of the last episode of each task, whose actions are late by ``latency`` s."""
     _, policy = next(run.policies())
     family = run.family
-    task = family.sample(np.random.default_rng(7), tasks, "heldout")
-    column = np.full(tasks, latency)
-    if LATENCY in task.names:
-        task = task.with_columns({LATENCY: column})
-    else:
-        task = Task((*task.names, LATENCY), np.c_[task.values, column], task.ids)
+    task = late_tasks(family, tasks, latency)
     world = VecWorld(family, n=tasks, seed=11)
     ticks = rollout(world, policy, task, EPISODES, explore=False).ticks
     world.close()

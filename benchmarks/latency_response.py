@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from latency import late_tasks
 from torch import Tensor
 
 from adaptation.rollout import rollout
@@ -23,7 +24,6 @@ from robots.signals import Array
 from robots.world import Task
 from sim.vec_world import VecWorld
 
-LATENCY = "disturbance.latency"
 TOOL = ("tool.x", "tool.y", "tool.z")
 DECISION = 6  # whose action is changed
 CHANGE = 0.1  # of the action, up and down
@@ -82,9 +82,8 @@ def main() -> None:
     assert isinstance(method, ContextMPC)
     columns = family.obs.indices(TOOL)
     for delay in options.delays:
-        latency = np.full(options.tasks, delay * family.dt * family.action_repeat)
-        task = family.sample(np.random.default_rng(7), options.tasks, "heldout")
-        task = task.with_columns({LATENCY: latency})
+        latency = delay * family.dt * family.action_repeat
+        task = late_tasks(family, options.tasks, latency)
         world = VecWorld(family, n=options.tasks, seed=11)
         ticks = rollout(world, method, task, 2, explore=False).ticks
         first, second = ticks[0], ticks[1]
