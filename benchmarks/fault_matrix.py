@@ -27,8 +27,8 @@ from pathlib import Path
 
 from fault_arms import Motion
 from fault_page import write_page
-from fault_provocations import PROVOCATIONS
-from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, ROWS, SKIPPED, TWIN, Row, driver_of
+from fault_provocations import can_show
+from fault_rows import COLUMNS, GRIPPER_ROWS, GRIPPERS, ROWS, Row, driver_of
 from fault_session import Session
 
 from hw_interface.control.events import Event, Mode
@@ -120,15 +120,6 @@ ASK_FOR_ERROR = (
     *("cut", "deaf", "hang", "silent", "late", "back_again", "policy_", "wait"),
 )
 LAST = {*PROCESS, "cut", "deaf", "hang"} - {"wait", "second"}
-
-
-def can_show(driver: str, row: Row) -> bool:
-    """Whether a driver can show a fault."""
-    if (driver, row.key) in SKIPPED:
-        return False
-    if row.by != "arm":
-        return True
-    return row.key in (TWIN if driver == "twin" else PROVOCATIONS[driver_of(driver)])
 
 
 def strike(session: Session, row: Row) -> tuple[float, str]:
