@@ -18,7 +18,7 @@ INACTIVE_NUMBER = 2
 
 
 class ManagerNode:
-    """Tells the states of controllers, lists them and switches them."""
+    """Publishes the states of controllers, lists them and switches them."""
 
     def __init__(
         self, participant: DomainParticipant, namespace: str, node: str, controllers: Controllers
@@ -28,26 +28,29 @@ class ManagerNode:
         self._states: dict[str, str] = {}  # that were published last
         activity = topic_name(namespace, f"{node}/activity")
         self._activity = make_writer(participant, activity, messages.Activity, LATCHED)
-        asked = topic_name(namespace, f"{node}/list_controllersRequest", "rq")
-        told = topic_name(namespace, f"{node}/list_controllersReply", "rr")
-        self._asked = make_reader(participant, asked, messages.ListControllers, SERVICE)
-        self._told = make_writer(participant, told, messages.ControllerList, SERVICE)
-        orders = topic_name(namespace, f"{node}/switch_controllerRequest", "rq")
-        done = topic_name(namespace, f"{node}/switch_controllerReply", "rr")
-        self._orders = make_reader(participant, orders, messages.SwitchController, SERVICE)
-        self._done = make_writer(participant, done, messages.Switched, SERVICE)
+        request = topic_name(namespace, f"{node}/list_controllersRequest", "rq")
+        reply = topic_name(namespace, f"{node}/list_controllersReply", "rr")
+        self._list_requests = make_reader(participant, request, messages.ListControllers, SERVICE)
+        self._list_replies = make_writer(participant, reply, messages.ControllerList, SERVICE)
+        request = topic_name(namespace, f"{node}/switch_controllerRequest", "rq")
+        reply = topic_name(namespace, f"{node}/switch_controllerReply", "rr")
+        self._switch_requests = make_reader(
+            participant, request, messages.SwitchController, SERVICE
+        )
+        self._switch_replies = make_writer(participant, reply, messages.Switched, SERVICE)
         self._publish()
 
     def answer(self) -> None:
         """Answer the requests that have arrived, and publish the states if one has changed."""
-        for order in take(self._orders):
+        for switch in take(self._switch_requests):
             problem = self._controllers.switch(
-                order.activate_controllers, order.deactivate_controllers
+                switch.activate_controllers, switch.deactivate_controllers
             )
-            self._done.write(messages.Switched(order.guid, order.seq, not problem, problem))
-        for request in take(self._asked):
+            reply = messages.Switched(switch.guid, switch.seq, not problem, problem)
+            self._switch_replies.write(reply)
+        for request in take(self._list_requests):
             found = self._list()
-            self._told.write(messages.ControllerList(request.guid, request.seq, found))
+            self._list_replies.write(messages.ControllerList(request.guid, request.seq, found))
         self._publish()
 
     def _list(self) -> list[messages.ControllerState]:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
+from matplotlib.transforms import Affine2D
 
 from hw_interface.trackers.charuco import CharucoBoard, marker_dictionary
 from hw_interface.trackers.checkerboard import Checkerboard
@@ -142,11 +143,12 @@ def _page(sheet: Sheet, paper: str) -> tuple[float, float]:
 
 def _fill(axes: Axes, rectangles: Array) -> None:
     """Fill rectangles (k, 4) black, as one path: between two paths viewers show fine lines."""
-    x, y, width, height = rectangles.T
-    corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
-    points = np.stack([np.stack(corner, 1) for corner in corners], axis=1)  # (k, 5, 2)
-    codes = [Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY]
-    outline = Outline(points.reshape(-1, 2), codes * len(rectangles))
+    unit = Outline.unit_rectangle()
+    outlines = []
+    for left, top, width, height in rectangles:
+        placed = Affine2D().scale(width, height).translate(left, top)
+        outlines.append(unit.transformed(placed))
+    outline = Outline.make_compound_path(*outlines)
     axes.add_patch(PathPatch(outline, facecolor="black", linewidth=0))
 
 

@@ -110,14 +110,14 @@ def calibrated_hand_eye(
 
 def _check_seen(file: Path, measured: MeasuredPictures, board: Board | None) -> None:
     """Refuse pictures most of which do not show the target, with what to do."""
-    seen = len(measured.used)
-    count = seen + len(measured.unused)
-    if seen >= FEWEST or not measured.unused:
+    used = len(measured.used)
+    count = used + len(measured.unused)
+    if used >= FEWEST or not measured.unused:
         return
     advice = "check dictionary, ids and sizes of the tags in the tracker's file"
     if board is not None:
         advice = board.advise([read_picture(file.parent / name) for name in measured.unused])
-    counts = f"in {seen} of {count} pictures; {FEWEST} are needed"
+    counts = f"in {used} of {count} pictures; {FEWEST} are needed"
     raise BadArgumentError(f"{file}: the target was found {counts}: {advice}")
 
 

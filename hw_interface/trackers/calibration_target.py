@@ -45,12 +45,12 @@ def printed_board(board: Board, config: FiducialConfig) -> Locate:
 
     def locate(picture: Picture) -> Array | None:
         """The board's pose, if it is the only one that fits."""
-        seen = board.find(picture)
-        if seen is None:
+        detected = board.find(picture)
+        if detected is None:
             return None
         fits = [
-            _fit(transform(cv2.Rodrigues(rvec)[0], tvec), seen, lens)
-            for rvec, tvec in solutions(seen.points, seen.pixels, lens)
+            _fit(transform(cv2.Rodrigues(rvec)[0], tvec), detected, lens)
+            for rvec, tvec in solutions(detected.points, detected.pixels, lens)
         ]
         best = min(fits, key=_residual, default=None)
         if best is None or best.residual > config.limits.residual:
@@ -62,11 +62,13 @@ def printed_board(board: Board, config: FiducialConfig) -> Locate:
     return locate
 
 
-def _fit(pose: Array, seen: SeenBoard, lens: Lens) -> Fit:
-    """How well a pose fits what is seen."""
+def _fit(pose: Array, detected: SeenBoard, lens: Lens) -> Fit:
+    """How well a pose fits the corners that are seen."""
     rvec, _ = cv2.Rodrigues(pose[:3, :3])
-    projected, _ = cv2.projectPoints(seen.points, rvec, pose[:3, 3], lens.matrix, lens.distortion)
-    squares = ((seen.pixels - projected.reshape(-1, 2)) ** 2).sum(1)
+    projected, _ = cv2.projectPoints(
+        detected.points, rvec, pose[:3, 3], lens.matrix, lens.distortion
+    )
+    squares = ((detected.pixels - projected.reshape(-1, 2)) ** 2).sum(1)
     return Fit(pose, float(np.sqrt(squares.mean())))
 
 

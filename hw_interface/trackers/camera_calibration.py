@@ -53,11 +53,11 @@ def calibrate_camera(folder: Path, board: Board) -> Intrinsics:
     for file in files:
         picture = read_picture(file)
         sizes.add(picture.shape)
-        seen = board.find(picture)
-        if seen is None:
+        detected = board.find(picture)
+        if detected is None:
             missing[file.name] = picture
         else:
-            found[file.name] = seen
+            found[file.name] = detected
 
     if len(sizes) > 1:
         raise BadArgumentError(f"the pictures of {folder} differ in size: {sorted(sizes)}")
@@ -73,8 +73,8 @@ def _solve(
     found: dict[str, SeenBoard], unused: tuple[str, ...], size: tuple[int, int]
 ) -> Intrinsics:
     """Calibrate with the corners that were found."""
-    world = [seen.points.astype(np.float32) for seen in found.values()]
-    pixels = [seen.pixels.astype(np.float32).reshape(-1, 1, 2) for seen in found.values()]
+    world = [each.points.astype(np.float32) for each in found.values()]
+    pixels = [each.pixels.astype(np.float32).reshape(-1, 1, 2) for each in found.values()]
     guess = np.eye(3)
     residual, matrix, distortion, rotations, _, errors, _, by_view = cv2.calibrateCameraExtended(
         world, pixels, size, guess, np.zeros(5)
